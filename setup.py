@@ -1,0 +1,123 @@
+"""Builds the extension module pyfastlock._core; all the rest of the project is in pyproject.toml.
+
+PYFASTLOCK_DEV=1 in the environment makes a developer build: warnings are errors, assertions are on.
+"""
+
+import os
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError, SetupError
+
+SOURCES = [
+    "csrc/module.c",
+    "csrc/platform/clock.c",
+    "csrc/platform/fatal.c",
+    "csrc/park/park.c",
+    "csrc/core/bucket.c",
+    "csrc/core/parking_lot.c",
+    "csrc/core/mutex.c",
+    "csrc/core/rmutex.c",
+    "csrc/core/cond.c",
+    "csrc/core/event.c",
+    "csrc/core/sema.c",
+    "csrc/core/barrier.c",
+    "csrc/core/fork.c",
+    "csrc/core/lockable.c",
+    "csrc/core/thread.c",
+    "csrc/py/args.c",
+    "csrc/py/block.c",
+    "csrc/py/bound.c",
+    "csrc/types/lock.c",
+    "csrc/types/rlock.c",
+    "csrc/types/condition.c",
+    "csrc/types/condition_lock.c",
+    "csrc/types/condition_wait.c",
+    "csrc/types/foreign.c",
+    "csrc/types/instance.c",
+    "csrc/types/event.c",
+    "csrc/types/semaphore.c",
+    "csrc/types/semaphore_type.c",
+    "csrc/types/barrier.c",
+]
+COMPILE_ARGS = ["-std=c11", "-O3", "-fvisibility=hidden", "-pthread"]
+LINK_ARGS = ["-pthread"]
+
+if os.environ.get("PYFASTLOCK_DEV", "0") not in ("", "0"):
+    COMPILE_ARGS += ["-Wall", "-Wextra", "-Wconversion", "-Werror", "-UNDEBUG"]
+    # CPython's own headers are not ours to mend.  A debug build's may be links to the release
+    # build's, and a compiler that resolves the links of system headers would take its pyconfig.h.
+    if not sysconfig.get_config_var("Py_DEBUG"):
+        COMPILE_ARGS += ["-isystem", sysconfig.get_path("include")]
+
+# What has to compile and link before the build starts, and what it means when it doesn't.
+PROBES = {
+    "int main(void) { return 0; }": "there is no working C11 compiler ({compiler} was tried)",
+    """
+    #include <pthread.h>
+    static void *run(void *arg) { return arg; }
+    int main(void) { pthread_t t; return pthread_create(&t, 0, run, 0) || pthread_join(t, 0); }
+    """: "the platform has no POSIX threads",
+    """
+    #include <Python.h>
+    int main(void) { return 0; }
+    """: "Python.h is missing (it is in a package such as python3-dev)",
+}
+
+
+class BuildExt(build_ext):
+    """build_ext that stops with one sentence where the extension can't be built."""
+
+    def run(self):
+        if os.name != "posix":
+            self.stop(f"it needs POSIX threads, and this platform is {sys.platform}")
+        if sys.implementation.name != "cpython":
+            self.stop(f"it is made for CPython, and this is {sys.implementation.name}")
+        super().run()
+
+    def build_extensions(self):
+        for program, reason in PROBES.items():
+            if not self.can_build(program):
+                self.stop(reason.format(compiler=" ".join(self.compiler.compiler[:1])))
+        version = self.distribution.get_version()
+        for extension in self.extensions:
+            extension.define_macros.append(("PYFASTLOCK_VERSION", f'"{version}"'))
+        super().build_extensions()
+
+    def can_build(self, program):
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            source.write_text(program)
+            try:
+                objects = self.compiler.compile(
+                    [str(source)], output_dir=folder, extra_postargs=COMPILE_ARGS
+                )
+                self.compiler.link_executable(
+                    objects, "probe", output_dir=folder, extra_postargs=LINK_ARGS
+                )
+            except (CompileError, LinkError):
+                return False
+        return True
+
+    def stop(self, reason):
+        raise SetupError(f"pyfastlock cannot be built here: {reason}.")
+
+
+setup(
+    ext_modules=[
+        Extension(
+            "pyfastlock._core",
+            SOURCES,
+            depends=sorted(map(str, Path("csrc").rglob("*.h"))),
+            include_dirs=["csrc"],
+            define_macros=[("_GNU_SOURCE", "1")],  # as in pyconfig.h, for what knows no Python
+            extra_compile_args=COMPILE_ARGS,
+            extra_link_args=LINK_ARGS,
+        )
+    ],
+    cmdclass={"build_ext": BuildExt},
+)
