@@ -1,0 +1,121 @@
+/* Atomic words.  The ordering is in the name of each operation; there is no sequentially consistent one, because
+ * nothing here relies on the order of two different words.  Everything goes through these wrappers, so that a test
+ * build can put a scheduler in their place. */
+
+#ifndef FL_ATOMIC_H
+#define FL_ATOMIC_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef _Atomic(uint32_t) fl_atomic_u32;
+typedef _Atomic(uint64_t) fl_atomic_u64;
+typedef _Atomic(const void *) fl_atomic_ptr;
+
+static inline uint32_t
+fl_load_relaxed_u32(fl_atomic_u32 *word)
+{
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static inline uint32_t
+fl_load_acquire_u32(fl_atomic_u32 *word)
+{
+    return atomic_load_explicit(word, memory_order_acquire);
+}
+
+static inline void
+fl_store_relaxed_u32(fl_atomic_u32 *word, uint32_t value)
+{
+    atomic_store_explicit(word, value, memory_order_relaxed);
+}
+
+/* Acquire and release: what the other side wrote before it is seen here, and the other way round. */
+static inline uint32_t
+fl_exchange_acq_rel_u32(fl_atomic_u32 *word, uint32_t value)
+{
+    return atomic_exchange_explicit(word, value, memory_order_acq_rel);
+}
+
+/* The compare-and-swaps store `desired` and return true where the word is `*expected`; otherwise they load the word
+ * into `*expected` and return false.  They never fail spuriously. */
+static inline bool
+fl_cas_acquire_u32(fl_atomic_u32 *word, uint32_t *expected, uint32_t desired)
+{
+    return atomic_compare_exchange_strong_explicit(word, expected, desired, memory_order_acquire, memory_order_acquire);
+}
+
+static inline bool
+fl_cas_release_u32(fl_atomic_u32 *word, uint32_t *expected, uint32_t desired)
+{
+    return atomic_compare_exchange_strong_explicit(word, expected, desired, memory_order_release, memory_order_relaxed);
+}
+
+static inline bool
+fl_cas_relaxed_u32(fl_atomic_u32 *word, uint32_t *expected, uint32_t desired)
+{
+    return atomic_compare_exchange_strong_explicit(word, expected, desired, memory_order_relaxed, memory_order_relaxed);
+}
+
+static inline uint64_t
+fl_load_relaxed_u64(fl_atomic_u64 *word)
+{
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static inline uint64_t
+fl_load_acquire_u64(fl_atomic_u64 *word)
+{
+    return atomic_load_explicit(word, memory_order_acquire);
+}
+
+static inline void
+fl_store_relaxed_u64(fl_atomic_u64 *word, uint64_t value)
+{
+    atomic_store_explicit(word, value, memory_order_relaxed);
+}
+
+static inline void
+fl_store_release_u64(fl_atomic_u64 *word, uint64_t value)
+{
+    atomic_store_explicit(word, value, memory_order_release);
+}
+
+static inline uint64_t
+fl_add_relaxed_u64(fl_atomic_u64 *word, uint64_t value)
+{
+    return atomic_fetch_add_explicit(word, value, memory_order_relaxed);
+}
+
+static inline bool
+fl_cas_acquire_u64(fl_atomic_u64 *word, uint64_t *expected, uint64_t desired)
+{
+    return atomic_compare_exchange_strong_explicit(word, expected, desired, memory_order_acquire, memory_order_relaxed);
+}
+
+static inline bool
+fl_cas_release_u64(fl_atomic_u64 *word, uint64_t *expected, uint64_t desired)
+{
+    return atomic_compare_exchange_strong_explicit(word, expected, desired, memory_order_release, memory_order_relaxed);
+}
+
+static inline bool
+fl_cas_relaxed_u64(fl_atomic_u64 *word, uint64_t *expected, uint64_t desired)
+{
+    return atomic_compare_exchange_strong_explicit(word, expected, desired, memory_order_relaxed, memory_order_relaxed);
+}
+
+static inline const void *
+fl_load_relaxed_ptr(fl_atomic_ptr *word)
+{
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static inline void
+fl_store_relaxed_ptr(fl_atomic_ptr *word, const void *value)
+{
+    atomic_store_explicit(word, value, memory_order_relaxed);
+}
+
+#endif

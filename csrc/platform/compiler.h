@@ -1,0 +1,28 @@
+/* What differs between compilers and C libraries, and nothing else. */
+
+#ifndef FL_COMPILER_H
+#define FL_COMPILER_H
+
+#include <limits.h> /* defines __GLIBC__ where the C library is glibc */
+
+#define FL_LIKELY(x) __builtin_expect(!!(x), 1)
+#define FL_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* A slow path: never inlined into its fast path, and laid out away from it. */
+#define FL_SLOW __attribute__((noinline, cold))
+
+/* Out of line, so that the function that calls it last saves no registers for it; but not rare. */
+#define FL_NOINLINE __attribute__((noinline))
+
+#define FL_CACHE_LINE 64
+
+/* A thread-local that is read with one instruction.  The initial-exec model reserves the variable's place in every
+ * thread's static block when the library is loaded.  glibc keeps room there for libraries that are loaded late; other C
+ * libraries refuse to load them, so they get the default model. */
+#if defined(__GLIBC__)
+#define FL_THREAD_LOCAL __attribute__((tls_model("initial-exec"))) _Thread_local
+#else
+#define FL_THREAD_LOCAL _Thread_local
+#endif
+
+#endif
