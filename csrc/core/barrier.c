@@ -1,0 +1,341 @@
+#include "core/barrier.h"
+
+#include "core/parking_lot.h"
+#include "core/thread.h"
+#include "platform/clock.h"
+
+/* ---- the word ---- */
+
+typedef enum { FILLING, ACTING, BROKEN } barrier_phase;
+
+enum { COUNT_SHIFT = 2, GENERATION_SHIFT = 34 };
+
+#define PHASE_MASK ((UINT64_C(1) << COUNT_SHIFT) - 1)
+#define COUNT_ONE (UINT64_C(1) << COUNT_SHIFT)
+#define GENERATION_ONE (UINT64_C(1) << GENERATION_SHIFT)
+
+static inline barrier_phase
+phase_of(uint64_t word)
+{
+    return (barrier_phase)(word & PHASE_MASK);
+}
+
+static inline uint64_t
+count_of(uint64_t word)
+{
+    return (word & (GENERATION_ONE - 1)) >> COUNT_SHIFT;
+}
+
+static inline uint64_t
+generation_of(uint64_t word)
+{
+    return word >> GENERATION_SHIFT;
+}
+
+/* The word of a new generation, of which nobody has arrived. */
+static inline uint64_t
+next_generation(uint64_t word, barrier_phase phase)
+{
+    return ((generation_of(word) + 1) << GENERATION_SHIFT) | phase;
+}
+
+static inline uint64_t
+load(fl_barrier *barrier)
+{
+    return fl_load_acquire_u64(&barrier->word);
+}
+
+static inline void
+store(fl_barrier *barrier, uint64_t word)
+{
+    fl_store_release_u64(&barrier->word, word);
+}
+
+static inline bool
+lacks_one(const fl_barrier *barrier, uint64_t word)
+{
+    return phase_of(word) == FILLING && count_of(word) + 1 == barrier->parties;
+}
+
+void
+fl_barrier_init(fl_barrier *barrier, uint64_t parties)
+{
+    store(barrier, FILLING);
+    barrier->parties = parties;
+    barrier->actor = 0;
+}
+
+bool
+fl_barrier_would_wait(fl_barrier *barrier)
+{
+    uint64_t word = load(barrier);
+    return phase_of(word) != BROKEN && !lacks_one(barrier, word);
+}
+
+bool
+fl_barrier_is_broken(fl_barrier *barrier)
+{
+    return phase_of(load(barrier)) == BROKEN;
+}
+
+uint64_t
+fl_barrier_waiting(fl_barrier *barrier)
+{
+    return count_of(load(barrier));
+}
+
+/* ---- sending away who waits (B2) ---- */
+
+typedef struct {
+    fl_barrier *barrier;
+    bool (*may)(const fl_barrier *barrier, uint64_t word, uint64_t generation);
+    uint64_t generation; /* for may() */
+    barrier_phase phase; /* of the next generation */
+    bool go_on;          /* what those who wait are told */
+    bool sent;
+    uint32_t dealt;
+} sending;
+
+static size_t
+begin_sending(void *arg)
+{
+    sending *ctx = arg;
+    uint64_t word = load(ctx->barrier);
+    ctx->sent = ctx->may(ctx->barrier, word, ctx->generation);
+    if (!ctx->sent) {
+        return 0;
+    }
+    store(ctx->barrier, next_generation(word, ctx->phase));
+    return SIZE_MAX;
+}
+
+static void
+send(void *arg, fl_waiter *waiter)
+{
+    sending *ctx = arg;
+    if (waiter->on_leave) { /* not a guest */
+        waiter->handed_off = ctx->go_on;
+        waiter->place = ctx->dealt++; /* B3 */
+    }
+}
+
+static void
+end_sending(void *arg, bool left)
+{
+    (void)arg;
+    (void)left;
+}
+
+/* Begins a new generation, if `may` says so; returns what it said. */
+static bool
+send_away(sending ctx)
+{
+    static const fl_unpark_ops ops = {.begin = begin_sending, .take = send, .end = end_sending};
+    (void)fl_lot_unpark_many(ctx.barrier, &ops, &ctx);
+    return ctx.sent;
+}
+
+static bool
+always(const fl_barrier *barrier, uint64_t word, uint64_t generation)
+{
+    (void)barrier;
+    (void)word;
+    (void)generation;
+    return true;
+}
+
+void
+fl_barrier_abort(fl_barrier *barrier)
+{
+    (void)send_away((sending){.barrier = barrier, .may = always, .phase = BROKEN});
+}
+
+void
+fl_barrier_reset(fl_barrier *barrier)
+{
+    (void)send_away((sending){.barrier = barrier, .may = always, .phase = FILLING});
+}
+
+/* ---- the last to arrive ---- */
+
+static bool
+if_complete(const fl_barrier *barrier, uint64_t word, uint64_t generation)
+{
+    (void)generation;
+    return lacks_one(barrier, word);
+}
+
+/* Without an action.  False where one more is lacking than was thought. */
+static bool
+pass(fl_barrier *barrier)
+{
+    return send_away((sending){.barrier = barrier, .may = if_complete, .phase = FILLING, .go_on = true});
+}
+
+/* B5 */
+static bool
+if_still_acting(const fl_barrier *barrier, uint64_t word, uint64_t generation)
+{
+    return phase_of(word) == ACTING && generation_of(word) == generation && barrier->actor == fl_thread_self();
+}
+
+static fl_barrier_result
+act(fl_barrier *barrier, fl_barrier_action action, uint64_t generation)
+{
+    bool good = action.run(action.ctx);
+    bool sent = send_away((sending){
+        .barrier = barrier,
+        .may = if_still_acting,
+        .generation = generation,
+        .phase = good ? FILLING : BROKEN,
+        .go_on = good,
+    });
+    if (!good) {
+        return FL_BARRIER_GIVEN_UP;
+    }
+    return sent ? FL_BARRIER_PASSED : FL_BARRIER_BROKEN;
+}
+
+/* ---- arriving ---- */
+
+typedef enum { ARRIVED, IS_LAST, IS_GUEST, IS_ACTOR, FOUND_ABANDONED, FOUND_BROKEN } arrival;
+
+typedef struct {
+    fl_barrier *barrier;
+    fl_waiter *waiter;
+    bool acts; /* the last one has an action to run */
+    arrival arrival;
+    uint64_t generation;
+} arrive_ctx;
+
+static fl_leave_fn leave;
+
+/* Whether the action's thread has not survived a fork.  Under the bucket's mutex. */
+static bool
+is_abandoned(const fl_barrier *barrier, uint64_t word)
+{
+    return phase_of(word) == ACTING && fl_thread_ident(barrier->actor) == 0;
+}
+
+static arrival
+arrival_at(const fl_barrier *barrier, uint64_t word)
+{
+    if (phase_of(word) == BROKEN) {
+        return FOUND_BROKEN;
+    }
+    if (is_abandoned(barrier, word)) {
+        return FOUND_ABANDONED;
+    }
+    if (phase_of(word) == ACTING) {
+        return barrier->actor == fl_thread_self() ? IS_ACTOR : IS_GUEST;
+    }
+    return lacks_one(barrier, word) ? IS_LAST : ARRIVED;
+}
+
+/* Under the bucket's mutex.  True queues the thread. */
+static bool
+arrive(void *arg)
+{
+    arrive_ctx *ctx = arg;
+    uint64_t word = load(ctx->barrier);
+    ctx->generation = generation_of(word);
+    ctx->arrival = arrival_at(ctx->barrier, word);
+    ctx->waiter->on_leave = ctx->arrival == ARRIVED ? leave : NULL;
+    if (ctx->arrival == ARRIVED) {
+        store(ctx->barrier, word + COUNT_ONE);
+    }
+    else if (ctx->arrival == IS_LAST && ctx->acts) {
+        ctx->barrier->actor = fl_thread_self();
+        store(ctx->barrier, (word | ACTING) + COUNT_ONE);
+    }
+    return ctx->arrival == ARRIVED || ctx->arrival == IS_GUEST;
+}
+
+/* fl_leave_fn: B1, B4 */
+static fl_leave
+leave(fl_waiter *waiter, bool timed_out)
+{
+    fl_barrier *barrier = (fl_barrier *)fl_load_relaxed_ptr(&waiter->key);
+    uint64_t word = load(barrier);
+    if (!timed_out) {
+        store(barrier, word - COUNT_ONE);
+        return FL_LEAVES;
+    }
+    if (phase_of(word) == ACTING && !is_abandoned(barrier, word)) {
+        return FL_STAYS;
+    }
+    store(barrier, next_generation(word, BROKEN));
+    return FL_LEAVES_WITH_ALL;
+}
+
+/* Queued and counted.  Waits until sent away. */
+static fl_barrier_result
+wait_for_all(fl_waiter *waiter, int64_t timeout_ns, uint64_t *index, fl_blocker *blocker)
+{
+    switch (fl_lot_sleep(waiter, fl_deadline_after_ns(timeout_ns), blocker)) {
+        case FL_WAIT_UNPARKED:
+            *index = waiter->place;
+            return waiter->handed_off ? FL_BARRIER_PASSED : FL_BARRIER_BROKEN;
+        case FL_WAIT_TIMED_OUT:
+            return FL_BARRIER_BROKEN;
+        case FL_WAIT_INTERRUPTED: /* never: it keeps its place */
+        case FL_WAIT_GIVEN_UP:
+            break;
+    }
+    return FL_BARRIER_GIVEN_UP;
+}
+
+static fl_barrier_result
+wait_as(fl_barrier *barrier, fl_waiter *waiter, int64_t timeout_ns, fl_barrier_action action, uint64_t *index,
+        fl_blocker *blocker)
+{
+    arrive_ctx ctx = {.barrier = barrier, .waiter = waiter, .acts = action.run != NULL};
+    *index = barrier->parties - 1; /* the last one's */
+    for (;;) {
+        if (blocker && !blocker->poll(blocker)) {
+            return FL_BARRIER_GIVEN_UP;
+        }
+        (void)fl_lot_enqueue(waiter, barrier, arrive, &ctx);
+        switch (ctx.arrival) {
+            case ARRIVED:
+                return wait_for_all(waiter, timeout_ns, index, blocker);
+            case IS_LAST:
+                if (action.run) {
+                    return act(barrier, action, ctx.generation);
+                }
+                if (pass(barrier)) {
+                    return FL_BARRIER_PASSED;
+                }
+                break; /* somebody has left in between, or arrived */
+            case IS_GUEST:
+                if (fl_lot_sleep(waiter, FL_DEADLINE_NEVER, blocker) == FL_WAIT_GIVEN_UP) {
+                    return FL_BARRIER_GIVEN_UP;
+                }
+                break;
+            case IS_ACTOR:
+                return FL_BARRIER_REENTERED;
+            case FOUND_ABANDONED:
+                fl_barrier_abort(barrier);
+                return FL_BARRIER_BROKEN;
+            case FOUND_BROKEN:
+                return FL_BARRIER_BROKEN;
+        }
+    }
+}
+
+fl_barrier_result
+fl_barrier_wait(fl_barrier *barrier, int64_t timeout_ns, fl_barrier_action action, uint64_t *index, fl_blocker *blocker)
+{
+    if (action.run == NULL && lacks_one(barrier, load(barrier)) && pass(barrier)) {
+        *index = barrier->parties - 1;
+        return FL_BARRIER_PASSED;
+    }
+    fl_waiter storage;
+    fl_waiter *waiter = fl_waiter_begin(&storage, blocker);
+    if (waiter == NULL) {
+        return FL_BARRIER_NO_MEMORY;
+    }
+    fl_barrier_result result = wait_as(barrier, waiter, timeout_ns, action, index, blocker);
+    fl_waiter_end(waiter, &storage);
+    return result;
+}

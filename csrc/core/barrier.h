@@ -1,0 +1,87 @@
+/* The barrier: threads wait until as many as there are parties have arrived, and then all go on.
+ *
+ * One word, changed under the mutex of its bucket only:
+ *   phase       what a thread that arrives finds
+ *     FILLING   it waits, or is the last and lets all go
+ *     ACTING    all have arrived, and the last one runs the action; it waits until that is over, as a guest
+ *     BROKEN    it does not wait
+ *   count       how many have arrived and not gone on
+ *   generation  how often all who waited have been sent away
+ *
+ *   FILLING --the last arrives, there is an action--> ACTING
+ *   FILLING --the last arrives, there is none--> FILLING, next generation: all go on
+ *   ACTING  --the action returns--> FILLING, next generation: all go on
+ *   ACTING  --the action raises--> BROKEN
+ *   ACTING  --its thread is not there any more, after a fork--> BROKEN, when somebody notices
+ *   FILLING --a wait times out--> BROKEN
+ *   any     --abort--> BROKEN
+ *   any     --reset--> FILLING, next generation: all who wait find it broken
+ *
+ * B1  Whoever has arrived is in the queue of the word (the last one excepted), and count is their number.  A waiter that
+ *     is interrupted, or whose thread did not survive a fork, is subtracted in the step that takes it out.  Guests are
+ *     in the same queue, while the phase is ACTING, and do not count.
+ * B2  All are taken out in one step with the change of phase or generation that ends their wait; `handed_off` tells
+ *     them whether they go on or the barrier was broken.  So nobody drains: the next generation may fill at once.
+ *     Guests arrive anew.
+ * B3  Indices are dealt when all go on, in the order of the queue, so that they are unique whoever left before.
+ * B4  A wait does not time out while the phase is ACTING: its generation is complete.
+ * B5  abort and reset do not wait for the action.  The thread that runs it finds another phase or generation
+ *     afterwards, and its own wait has failed.
+ * B6  A waiter keeps its place while signal handlers run (L5).
+ *
+ * Memory ordering.  What a thread did before it arrived is seen by all who go on with it, and what happened before the
+ * barrier was broken by who finds it so.
+ *
+ * The barrier must not be freed while a call is in one of its functions. */
+
+#ifndef FL_BARRIER_H
+#define FL_BARRIER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/blocker.h"
+#include "platform/atomic.h"
+
+#define FL_BARRIER_MAX UINT32_MAX
+
+typedef struct {
+    fl_atomic_u64 word;
+    uint64_t parties; /* constant */
+    uint64_t actor;   /* the thread that runs the action, while the phase is ACTING; under the bucket's mutex */
+} fl_barrier;
+
+typedef enum {
+    FL_BARRIER_PASSED,
+    FL_BARRIER_BROKEN,    /* it was broken or reset, or this wait has timed out and broken it */
+    FL_BARRIER_GIVEN_UP,  /* the blocker's poll(), or the action, returned false */
+    FL_BARRIER_REENTERED, /* the action itself called: nobody else could let it go on */
+    FL_BARRIER_NO_MEMORY,
+} fl_barrier_result;
+
+/* `parties` is from 1 to FL_BARRIER_MAX. */
+void fl_barrier_init(fl_barrier *barrier, uint64_t parties);
+
+/* What the last to arrive does before all go on; `run` is called attached, with no mutex held, and returns whether it
+ * went well. */
+typedef struct {
+    bool (*run)(void *ctx); /* or NULL */
+    void *ctx;
+} fl_barrier_action;
+
+/* Arrives, and waits for the others: for `timeout_ns` from the arrival at most, unlimited if that is
+ * FL_DEADLINE_NEVER.  Where it returns FL_BARRIER_PASSED `*index` is a number below `parties`, another one for each
+ * thread. */
+fl_barrier_result fl_barrier_wait(fl_barrier *barrier, int64_t timeout_ns, fl_barrier_action action, uint64_t *index,
+                                  fl_blocker *blocker);
+
+/* Whether a thread that arrives now waits for others. */
+bool fl_barrier_would_wait(fl_barrier *barrier);
+
+void fl_barrier_abort(fl_barrier *barrier);
+void fl_barrier_reset(fl_barrier *barrier);
+
+bool fl_barrier_is_broken(fl_barrier *barrier);
+uint64_t fl_barrier_waiting(fl_barrier *barrier);
+
+#endif

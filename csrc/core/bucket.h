@@ -1,0 +1,49 @@
+/* The parking lot's table: buckets, and in them the FIFOs of the keys.  For core/parking_lot.c, whose
+ * header has the rules (L1 to L7), and for core/fork.c. */
+
+#ifndef FL_BUCKET_H
+#define FL_BUCKET_H
+
+#include <pthread.h>
+
+#include "core/parking_lot.h"
+#include "platform/compiler.h"
+
+typedef struct {
+    _Alignas(FL_CACHE_LINE) pthread_mutex_t mutex;
+    fl_waiter *queues; /* the heads of its keys' FIFOs; under mutex */
+} fl_bucket;
+
+fl_bucket *fl_bucket_of(const void *key);
+
+void fl_bucket_lock(fl_bucket *bucket);
+void fl_bucket_unlock(fl_bucket *bucket);
+
+/* The same for two, which may be one (L6). */
+void fl_bucket_lock_both(fl_bucket *a, fl_bucket *b);
+void fl_bucket_unlock_both(fl_bucket *a, fl_bucket *b);
+
+/* Locks and returns the bucket that the waiter is, or was last, queued in. */
+fl_bucket *fl_bucket_lock_of(fl_waiter *waiter);
+
+/* Called once, before anything else here.  Returns 0 or an errno value. */
+int fl_buckets_init(void);
+
+/* For core/fork.c.  The mutexes are held over the fork, so that the child finds whole queues.  There it
+ * takes out every waiter but those of the calling thread, which has some where it forks in poll(). */
+void fl_buckets_before_fork(void);
+void fl_buckets_after_fork_in_parent(void);
+void fl_buckets_after_fork_in_child(void);
+
+/* Everything below is called under the bucket's mutex. */
+
+/* The link that points to the head of the key's FIFO; a link that holds NULL where nobody waits. */
+fl_waiter **fl_bucket_queue(fl_bucket *bucket, const void *key);
+
+/* Queues the waiter for `key`: at the end, or at the front where it has waited longer than the first. */
+void fl_bucket_put_in(fl_bucket *bucket, fl_waiter *waiter, const void *key);
+
+/* Takes a queued waiter out. */
+void fl_bucket_take_out(fl_bucket *bucket, fl_waiter *waiter);
+
+#endif

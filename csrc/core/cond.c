@@ -1,0 +1,123 @@
+#include "core/cond.h"
+
+#include "core/thread.h"
+#include "platform/clock.h"
+
+static bool
+mark_parked(void *arg)
+{
+    fl_cond *cond = arg;
+    fl_store_relaxed_u32(&cond->word, FL_COND_PARKED);
+    return true;
+}
+
+void
+fl_cond_enqueue(fl_cond *cond, fl_waiter *waiter)
+{
+    (void)fl_lot_enqueue(waiter, cond, mark_parked, cond);
+}
+
+typedef struct {
+    fl_cond *cond;
+    fl_cond_lock lock;
+    int64_t now_ns;
+} notify_ctx;
+
+/* fl_requeue_fn: C2, C3 */
+static bool
+notify_waiter(void *arg, fl_waiter *waiter)
+{
+    notify_ctx *ctx = arg;
+    waiter->notified = true;
+    waiter->since_ns = ctx->now_ns; /* for the lock it has been waiting since now */
+    return ctx->lock.ops && !waiter->polling && ctx->lock.ops->mark_parked(ctx->lock.lock);
+}
+
+static void
+notify_done(void *arg, bool left)
+{
+    notify_ctx *ctx = arg;
+    fl_store_relaxed_u32(&ctx->cond->word, left ? FL_COND_PARKED : 0);
+}
+
+FL_SLOW size_t
+fl_cond_notify_slow(fl_cond *cond, size_t most, fl_cond_lock lock)
+{
+    notify_ctx ctx = {.cond = cond, .lock = lock, .now_ns = fl_clock_now_ns()};
+    const void *to = lock.lock ? lock.lock : (const void *)cond;
+    return fl_lot_requeue(cond, to, most, notify_waiter, notify_done, &ctx);
+}
+
+/* The waiter does not return as notified: if it was, another one gets its notification (C4). */
+static void
+pass_on(fl_cond *cond, fl_cond_lock lock, const fl_waiter *waiter)
+{
+    if (waiter->notified) {
+        (void)fl_cond_notify(cond, 1, lock);
+    }
+}
+
+static fl_cond_result
+wait_as(fl_cond *cond, fl_cond_lock lock, fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker,
+        fl_blocker *blocker_back)
+{
+    if (blocker && !blocker->poll(blocker)) {
+        return FL_COND_GIVEN_UP;
+    }
+    fl_cond_enqueue(cond, waiter); /* C1 */
+    uint64_t depth = lock.ops->release_all(lock.lock);
+    if (depth == 0) {
+        (void)fl_lot_cancel(waiter);
+        pass_on(cond, lock, waiter);
+        return FL_COND_NOT_HELD;
+    }
+    fl_wait_result waited = fl_lot_sleep(waiter, deadline_ns, blocker);
+    waiter->keeps_place = false;
+    if (!waiter->notified) {
+        waiter->since_ns = 0; /* it begins to wait for the lock */
+    }
+    if (fl_lock_wait_as(lock.ops, lock.lock, waiter, FL_DEADLINE_NEVER, blocker_back) != FL_LOCK_ACQUIRED) {
+        pass_on(cond, lock, waiter);
+        return FL_COND_LOCK_LOST;
+    }
+    lock.ops->restore(lock.lock, depth);
+    if (waited == FL_WAIT_GIVEN_UP) {
+        pass_on(cond, lock, waiter);
+        return FL_COND_GIVEN_UP;
+    }
+    return waiter->notified ? FL_COND_NOTIFIED : FL_COND_TIMED_OUT;
+}
+
+fl_cond_result
+fl_cond_give_way(fl_cond_lock lock, fl_blocker *blocker_back)
+{
+    if (fl_thread_register() == 0) {
+        return FL_COND_NO_MEMORY; /* before the lock is released */
+    }
+    uint64_t depth = lock.ops->release_all(lock.lock);
+    if (depth == 0) {
+        return FL_COND_NOT_HELD;
+    }
+    fl_lock_result taken = lock.ops->try_lock(lock.lock);
+    while (taken == FL_LOCK_TIMED_OUT || taken == FL_LOCK_NO_MEMORY) { /* it has to be taken back */
+        taken = fl_lock_wait(lock.ops, lock.lock, FL_DEADLINE_NEVER, blocker_back);
+    }
+    if (taken != FL_LOCK_ACQUIRED) {
+        return FL_COND_LOCK_LOST;
+    }
+    lock.ops->restore(lock.lock, depth);
+    return FL_COND_TIMED_OUT;
+}
+
+fl_cond_result
+fl_cond_wait(fl_cond *cond, fl_cond_lock lock, int64_t deadline_ns, fl_blocker *blocker, fl_blocker *blocker_back)
+{
+    fl_waiter storage;
+    fl_waiter *waiter = fl_waiter_begin(&storage, blocker);
+    if (waiter == NULL) {
+        return FL_COND_NO_MEMORY;
+    }
+    fl_cond_result result = wait_as(cond, lock, waiter, deadline_ns, blocker, blocker_back);
+    fl_waiter_end(waiter, &storage);
+    return result;
+}

@@ -1,0 +1,85 @@
+/* The condition: threads wait until another thread notifies them.
+ *
+ * One word:
+ *   PARKED   threads may be queued
+ *
+ * It is set and cleared under the mutex of the condition's bucket.  Legal to be set while nobody is queued (after a
+ * timeout); illegal to be clear while somebody is.
+ *
+ * C1  A waiter is queued before the lock is released, so a notification that happens after the release finds it.
+ * C2  A notification is taken under the bucket's mutex, by setting `notified` on one waiter and removing it from
+ *     the condition's queue.  A timeout and an interruption remove the waiter under the same mutex.  One of them is
+ *     first (L1): a waiter that has timed out takes no notification, a notified one does not time out.
+ * C3  A notified waiter whose lock is one of ours and held goes to the lock's queue and sleeps on; the release of
+ *     the lock wakes it.  Otherwise it is woken at once.
+ * C4  A waiter that was notified while its poll() ran, and is then given up, returns FL_COND_GIVEN_UP with
+ *     waiter->notified set: its caller takes the lock and notifies another one in its place.
+ *
+ * A wait is: fl_cond_enqueue; release the lock; fl_lot_sleep; take the lock back, whatever happened. */
+
+#ifndef FL_COND_H
+#define FL_COND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/lockable.h"
+#include "core/parking_lot.h"
+#include "platform/atomic.h"
+#include "platform/compiler.h"
+
+enum { FL_COND_PARKED = 1 };
+
+typedef struct {
+    fl_atomic_u32 word;
+} fl_cond;
+
+/* The lock of a condition: one of ours, or { NULL, NULL } for one that the core does not know. */
+typedef struct {
+    void *lock;
+    const fl_lock_ops *ops;
+} fl_cond_lock;
+
+typedef enum {
+    FL_COND_NOTIFIED,
+    FL_COND_TIMED_OUT,
+    FL_COND_GIVEN_UP,  /* the blocker's poll() returned false */
+    FL_COND_NOT_HELD,  /* the lock could not be released, because it is not held; nothing has happened */
+    FL_COND_NO_MEMORY, /* nothing has happened; the lock was not released */
+    FL_COND_LOCK_LOST, /* poll() returned false while the lock was to be taken back: it is not held */
+} fl_cond_result;
+
+static inline void
+fl_cond_init(fl_cond *cond)
+{
+    fl_store_relaxed_u32(&cond->word, 0);
+}
+
+/* Queues an idle waiter that keeps its place. */
+void fl_cond_enqueue(fl_cond *cond, fl_waiter *waiter);
+
+/* Notifies up to `most` waiters, the longest-waiting first.  The caller holds the lock, or makes up for a
+ * notification (C4).  Returns how many there were. */
+size_t fl_cond_notify_slow(fl_cond *cond, size_t most, fl_cond_lock lock);
+
+static inline size_t
+fl_cond_notify(fl_cond *cond, size_t most, fl_cond_lock lock)
+{
+    if (FL_LIKELY(fl_load_relaxed_u32(&cond->word) == 0)) {
+        return 0; /* a waiter queued itself under the lock that the caller holds now (C1) */
+    }
+    return fl_cond_notify_slow(cond, most, lock);
+}
+
+/* A whole wait with a lock of ours, which the caller holds, and holds again afterwards, as often as before, unless
+ * the result is FL_COND_LOCK_LOST.  `blocker` is for the wait, `blocker_back` for taking the lock back, which
+ * signals do not interrupt. */
+fl_cond_result fl_cond_wait(fl_cond *cond, fl_cond_lock lock, int64_t deadline_ns, fl_blocker *blocker,
+                            fl_blocker *blocker_back);
+
+/* A wait whose time is over when it begins: lets other threads have the lock, and takes no notification.  Results as
+ * of fl_cond_wait, without FL_COND_NOTIFIED and FL_COND_GIVEN_UP. */
+fl_cond_result fl_cond_give_way(fl_cond_lock lock, fl_blocker *blocker_back);
+
+#endif

@@ -1,0 +1,166 @@
+/* The recursive mutex: owned by one thread, which may take it again.
+ *
+ * One word, the serial of the owning thread and one flag, and one count:
+ *   owner PARKED
+ *     0     0     free
+ *     S     0     held by thread S, nobody waits
+ *     S     1     held by thread S, threads may be queued
+ *     0     1     free, threads may be queued (barging)
+ *
+ * R1  The owner's serial is stored by the operation that takes the mutex, so there is no moment at which it is held
+ *     and not owned.  A signal handler that interrupts anything here finds one or the other.
+ * R2  PARKED as in core/mutex.h, M2 and M3.
+ * R3  `extra` counts how often more than once the owner has taken it.  Only the owner writes it; it is 0 when the mutex
+ *     changes hands.
+ * R4  A thread's serial is stored in the word by itself, or by the release that hands the mutex over while the
+ *     thread is still asleep, and removed by itself only.  So while a thread runs nobody else changes the answer to
+ *     "is it mine?", and relaxed loads are enough to ask.
+ *
+ * Fairness: core/lockable.h.  Memory ordering as in core/mutex.h. */
+
+#ifndef FL_RMUTEX_H
+#define FL_RMUTEX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/lockable.h"
+#include "core/thread.h"
+#include "platform/atomic.h"
+#include "platform/compiler.h"
+
+#define FL_RMUTEX_PARKED UINT64_C(1)
+
+/* The largest depth that can be counted. */
+#define FL_RMUTEX_DEPTH_MAX UINT64_MAX
+
+typedef struct {
+    fl_atomic_u64 word;
+    fl_atomic_u64 extra; /* depth - 1 while held; atomic, because repr reads it from any thread */
+} fl_rmutex;
+
+static inline void
+fl_rmutex_init(fl_rmutex *mutex)
+{
+    fl_store_relaxed_u64(&mutex->word, 0);
+    fl_store_relaxed_u64(&mutex->extra, 0);
+}
+
+/* The serial of the owner, 0 where the mutex is free. */
+static inline uint64_t
+fl_rmutex_owner(fl_rmutex *mutex)
+{
+    return fl_load_relaxed_u64(&mutex->word) & ~FL_RMUTEX_PARKED;
+}
+
+static inline bool
+fl_rmutex_is_locked(fl_rmutex *mutex)
+{
+    return fl_rmutex_owner(mutex) != 0;
+}
+
+static inline bool
+fl_rmutex_is_owned(fl_rmutex *mutex)
+{
+    uint64_t self = fl_thread_self();
+    return self != 0 && fl_rmutex_owner(mutex) == self; /* R4, T1 */
+}
+
+/* How often the mutex is held, by whomever: a figure that may be out of date where it is not the caller. */
+static inline uint64_t
+fl_rmutex_depth(fl_rmutex *mutex)
+{
+    return fl_rmutex_is_locked(mutex) ? fl_load_relaxed_u64(&mutex->extra) + 1 : 0;
+}
+
+/* Takes the mutex if it is free and nobody waits. */
+static inline bool
+fl_rmutex_try_lock_fast(fl_rmutex *mutex)
+{
+    uint64_t self = fl_thread_self();
+    uint64_t word = 0;
+    return FL_LIKELY(self != 0) && fl_cas_acquire_u64(&mutex->word, &word, self);
+}
+
+/* What fl_rmutex_try_lock does where the caller does not own the mutex, or has no serial yet. */
+fl_lock_result fl_rmutex_try_lock_slow(fl_rmutex *mutex);
+
+/* Takes the mutex if it is free or the caller's own already.  Never blocks.  FL_LOCK_TIMED_OUT where another thread
+ * holds it. */
+static inline fl_lock_result
+fl_rmutex_try_lock(fl_rmutex *mutex)
+{
+    if (!fl_rmutex_is_owned(mutex)) {
+        return fl_rmutex_try_lock_slow(mutex);
+    }
+    uint64_t extra = fl_load_relaxed_u64(&mutex->extra);
+    if (FL_UNLIKELY(extra == FL_RMUTEX_DEPTH_MAX - 1)) {
+        return FL_LOCK_OVERFLOW;
+    }
+    fl_store_relaxed_u64(&mutex->extra, extra + 1);
+    return FL_LOCK_ACQUIRED;
+}
+
+/* Releases a mutex that is held by the caller once, and wakes one waiter.  Never blocks for longer than a queue
+ * operation. */
+void fl_rmutex_unlock_slow(fl_rmutex *mutex);
+
+/* Gives the mutex up, which the caller holds with extra == 0. */
+static inline void
+fl_rmutex_release(fl_rmutex *mutex)
+{
+    uint64_t word = fl_thread_self();
+    if (FL_UNLIKELY(!fl_cas_release_u64(&mutex->word, &word, 0))) {
+        fl_rmutex_unlock_slow(mutex);
+    }
+}
+
+/* Releases the mutex if the caller holds it once and nobody waits. */
+static inline bool
+fl_rmutex_unlock_fast(fl_rmutex *mutex)
+{
+    uint64_t self = fl_thread_self();
+    return fl_load_relaxed_u64(&mutex->word) == self && fl_load_relaxed_u64(&mutex->extra) == 0 &&
+           FL_LIKELY(self != 0) && fl_cas_release_u64(&mutex->word, &self, 0);
+}
+
+/* Undoes one lock.  False where the caller does not own the mutex. */
+static inline bool
+fl_rmutex_unlock(fl_rmutex *mutex)
+{
+    if (FL_UNLIKELY(!fl_rmutex_is_owned(mutex))) {
+        return false;
+    }
+    uint64_t extra = fl_load_relaxed_u64(&mutex->extra);
+    if (FL_UNLIKELY(extra != 0)) {
+        fl_store_relaxed_u64(&mutex->extra, extra - 1);
+        return true;
+    }
+    fl_rmutex_release(mutex);
+    return true;
+}
+
+/* Undoes all locks of the caller, who owns the mutex.  Returns how many they were, for fl_rmutex_restore. */
+static inline uint64_t
+fl_rmutex_release_all(fl_rmutex *mutex)
+{
+    uint64_t depth = fl_load_relaxed_u64(&mutex->extra) + 1;
+    fl_store_relaxed_u64(&mutex->extra, 0);
+    fl_rmutex_release(mutex);
+    return depth;
+}
+
+/* Makes up for a release_all that returned `depth`, at least 1; the caller has taken the mutex once since.  A
+ * signal handler that ran meanwhile may have left it held, and those levels stay. */
+static inline void
+fl_rmutex_restore(fl_rmutex *mutex, uint64_t depth)
+{
+    uint64_t extra = fl_load_relaxed_u64(&mutex->extra);
+    uint64_t room = FL_RMUTEX_DEPTH_MAX - 1 - extra;
+    fl_store_relaxed_u64(&mutex->extra, extra + (depth - 1 < room ? depth - 1 : room));
+}
+
+/* For waiting, and for conditions. */
+extern const fl_lock_ops fl_rmutex_ops;
+
+#endif

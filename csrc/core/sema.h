@@ -1,0 +1,96 @@
+/* The semaphore: a number of permits, which threads take and give back.
+ *
+ * One word: the number of free permits, and
+ *   PARKED   threads may be queued
+ *
+ *   permits PARKED
+ *     0       0    none is free, nobody waits
+ *     n       0    n are free, nobody waits
+ *     0       1    none is free, threads may be queued
+ *     n       1    n are free, threads may be queued: whoever gets there first takes one (barging)
+ *
+ * S1  A permit is taken by a compare-and-swap that makes the number one less, in its place by whoever wants it, or for
+ *     a waiter by a release that hands it over.
+ * S2  PARKED is set under the mutex of the word's bucket, while no permit is free, and cleared under it.  It may be set
+ *     while nobody is queued; it is never clear while somebody is.
+ * S3  A release that finds PARKED clear is one compare-and-swap.  One that finds it set adds its permits under the
+ *     mutex, in one step with taking as many waiters out of the queue.
+ * S4  So there are never fewer woken waiters that have not tried yet than free permits, unless the queue is empty.  A
+ *     woken waiter tries before it can give up (K1 in core/lockable.h): no permit is lost to one that is interrupted,
+ *     and a waiter that times out leaves the queue under the mutex and was not woken.
+ * S5  A bound is checked in the step that adds the permits: before S3's compare-and-swap on the number that it expects,
+ *     or under the mutex, where the number only falls while PARKED is set.
+ *
+ * Fairness: as for the mutexes, core/lockable.h.
+ *
+ * Memory ordering.  Taking a permit acquires, giving it back releases.  After the store that adds the permits a release
+ * does not touch the word again: whoever takes the last permit may free it. */
+
+#ifndef FL_SEMA_H
+#define FL_SEMA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/lockable.h"
+#include "platform/atomic.h"
+#include "platform/compiler.h"
+
+enum { FL_SEMA_PARKED = 1, FL_SEMA_ONE = 2 };
+
+/* The largest number of permits. */
+#define FL_SEMA_MAX (UINT64_MAX / FL_SEMA_ONE)
+
+typedef struct {
+    fl_atomic_u64 word;
+} fl_sema;
+
+/* `permits` <= FL_SEMA_MAX are free and nobody waits. */
+static inline void
+fl_sema_init(fl_sema *sema, uint64_t permits)
+{
+    fl_store_relaxed_u64(&sema->word, permits * FL_SEMA_ONE);
+}
+
+static inline uint64_t
+fl_sema_permits(fl_sema *sema)
+{
+    return fl_load_relaxed_u64(&sema->word) / FL_SEMA_ONE;
+}
+
+/* Takes a permit if one is free.  Never blocks. */
+static inline bool
+fl_sema_try_acquire(fl_sema *sema)
+{
+    uint64_t word = fl_load_relaxed_u64(&sema->word);
+    while (FL_LIKELY(word >= FL_SEMA_ONE)) {
+        if (FL_LIKELY(fl_cas_acquire_u64(&sema->word, &word, word - FL_SEMA_ONE))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Adds `count` permits and wakes as many waiters.  False, and nothing has happened, where there would be more than
+ * `bound`.  There are never more than `bound` before. */
+bool fl_sema_release_slow(fl_sema *sema, uint64_t count, uint64_t bound);
+
+/* Adds one, if nobody waits and that does not exceed the bound. */
+static inline bool
+fl_sema_release_fast(fl_sema *sema, uint64_t bound)
+{
+    uint64_t word = fl_load_relaxed_u64(&sema->word);
+    bool plain = !(word & FL_SEMA_PARKED) && word / FL_SEMA_ONE < bound;
+    return plain && fl_cas_release_u64(&sema->word, &word, word + FL_SEMA_ONE);
+}
+
+static inline bool
+fl_sema_release(fl_sema *sema, uint64_t count, uint64_t bound)
+{
+    return (count == 1 && FL_LIKELY(fl_sema_release_fast(sema, bound))) || fl_sema_release_slow(sema, count, bound);
+}
+
+/* For fl_lock_wait(); not for conditions. */
+extern const fl_lock_ops fl_sema_ops;
+
+#endif
