@@ -1,0 +1,143 @@
+#include "py/block.h"
+
+#include "core/thread.h"
+#include "platform/clock.h"
+
+static void
+detach(fl_blocker *base)
+{
+    fl_py_blocker *blocker = (fl_py_blocker *)base;
+    blocker->tstate = PyEval_SaveThread();
+}
+
+static void
+attach(fl_blocker *base)
+{
+    fl_py_blocker *blocker = (fl_py_blocker *)base;
+    PyEval_RestoreThread(blocker->tstate);
+}
+
+/* While the interpreter shuts down no other thread attaches again, so nobody can release a lock or notify. */
+static bool
+can_end(fl_blocker *base)
+{
+    bool timed = ((fl_py_blocker *)base)->timed && !FL_REFUSES_TIMED_WAITS;
+    if (timed || !fl_is_finalizing()) {
+        return true;
+    }
+    if (!PyErr_Occurred()) {
+        PyErr_SetString(FL_FINALIZATION_ERROR, "cannot acquire lock at interpreter finalization");
+    }
+    return false;
+}
+
+static bool
+poll_uninterruptible(fl_blocker *base)
+{
+    return can_end(base);
+}
+
+static bool
+poll_signals(fl_blocker *base)
+{
+    return PyErr_CheckSignals() == 0 && can_end(base);
+}
+
+void
+fl_py_blocker_init(fl_py_blocker *blocker, int64_t deadline_ns)
+{
+    blocker->timed = deadline_ns != FL_DEADLINE_NEVER;
+    blocker->base = (fl_blocker){
+        .poll = poll_signals,
+        .detach = detach,
+        .attach = attach,
+        .interruptible = fl_thread_is_main(),
+    };
+}
+
+void
+fl_py_blocker_init_uninterruptible(fl_py_blocker *blocker)
+{
+    blocker->timed = false;
+    blocker->base = (fl_blocker){
+        .poll = poll_uninterruptible,
+        .detach = detach,
+        .attach = attach,
+        .interruptible = false,
+    };
+}
+
+int
+fl_py_lock_error(fl_lock_result result)
+{
+    if (result == FL_LOCK_OVERFLOW) {
+        PyErr_SetString(PyExc_OverflowError, "Internal lock count overflowed");
+    }
+    else if (result == FL_LOCK_NO_MEMORY) {
+        PyErr_NoMemory();
+    }
+    return -1; /* FL_LOCK_GIVEN_UP: poll() has set it */
+}
+
+int
+fl_py_lock_wait(const fl_lock_ops *ops, void *lock, int64_t deadline_ns)
+{
+    fl_py_blocker blocker;
+    fl_py_blocker_init(&blocker, deadline_ns);
+    fl_lock_result result = fl_lock_wait(ops, lock, deadline_ns, &blocker.base);
+    switch (result) {
+        case FL_LOCK_ACQUIRED:
+            return 1;
+        case FL_LOCK_TIMED_OUT:
+            return 0;
+        default:
+            return fl_py_lock_error(result);
+    }
+}
+
+void
+fl_py_pause(void)
+{
+    const struct timespec millisecond = {.tv_sec = 0, .tv_nsec = 1000 * 1000};
+    Py_BEGIN_ALLOW_THREADS(void) nanosleep(&millisecond, NULL); /* a signal may cut it short */
+    Py_END_ALLOW_THREADS
+}
+
+/* threading.main_thread().ident, which _thread knows first-hand since 3.13. */
+static PyObject *
+main_thread_ident(void)
+{
+    PyObject *ident = NULL;
+    PyObject *low_level = PyImport_ImportModule("_thread");
+    if (low_level && PyObject_HasAttrString(low_level, "_get_main_thread_ident")) {
+        ident = PyObject_CallMethod(low_level, "_get_main_thread_ident", NULL);
+    }
+    else if (low_level) {
+        PyObject *threading = PyImport_ImportModule("threading");
+        PyObject *thread = threading ? PyObject_CallMethod(threading, "main_thread", NULL) : NULL;
+        ident = thread ? PyObject_GetAttrString(thread, "ident") : NULL;
+        Py_XDECREF(thread);
+        Py_XDECREF(threading);
+    }
+    Py_XDECREF(low_level);
+    return ident;
+}
+
+int
+fl_py_block_init(void)
+{
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        return 0; /* handlers run in the main interpreter only */
+    }
+    PyObject *ident = main_thread_ident();
+    if (ident == NULL) {
+        return -1;
+    }
+    unsigned long value = PyLong_AsUnsignedLong(ident);
+    Py_DECREF(ident);
+    if (value == (unsigned long)-1 && PyErr_Occurred()) {
+        return -1;
+    }
+    fl_thread_set_main(value);
+    return 0;
+}

@@ -1,0 +1,300 @@
+/* pyfastlock.Condition, over core/cond.h: creation, life, and the table of its methods. */
+
+#include "types/condition.h"
+
+#include "py/bound.h"
+
+/* Whether `lock` has what a condition needs, which is asked for at once as in the standard library.  0, or -1 with
+ * an exception. */
+static int
+check_foreign(PyObject *lock)
+{
+    static const char *const needed[] = {"acquire", "release"};
+    for (int i = 0; i < 2; i++) {
+        PyObject *method = PyObject_GetAttrString(lock, needed[i]);
+        if (method == NULL) {
+            return -1;
+        }
+        Py_DECREF(method);
+    }
+    return 0;
+}
+
+/* Sets the lock: `lock` or, where that is NULL, a new RLock.  0, or -1 with an exception. */
+static int
+set_lock(fl_condition_object *self, fl_state *state, PyObject *lock)
+{
+    fl_cond_lock core = {.lock = NULL, .ops = NULL};
+    PyObject *own = lock ? Py_NewRef(lock) : fl_rlock_create(state->rlock_type);
+    if (own == NULL) {
+        return -1;
+    }
+    if (Py_IS_TYPE(own, state->rlock_type)) {
+        core = (fl_cond_lock){.lock = fl_rlock_core(own), .ops = &fl_rmutex_ops};
+    }
+    else if (Py_IS_TYPE(own, state->lock_type)) {
+        core = (fl_cond_lock){.lock = fl_lock_core(own), .ops = &fl_mutex_ops};
+    }
+    else if (check_foreign(own) < 0) {
+        Py_DECREF(own);
+        return -1;
+    }
+    if (self->lock) { /* check_foreign() runs Python code */
+        Py_DECREF(own);
+        PyErr_SetString(PyExc_RuntimeError, "Condition.__init__() has been called already");
+        return -1;
+    }
+    self->core = core;
+    self->lock = own;
+    return 0;
+}
+
+/* Binds the arguments of the constructor.  0 with a borrowed reference or NULL, or -1 with an exception. */
+static int
+parse_init(fl_state *state, PyObject *self, fl_call call, PyObject **lock)
+{
+    static const char *const names[] = {"lock"};
+    if (!fl_bind(call, names, 1, 0, lock)) {
+        (void)fl_raise_misfit(state, "Condition", "__init__", self, call);
+        return -1;
+    }
+    if (*lock == Py_None) {
+        *lock = NULL;
+    }
+    return 0;
+}
+
+static PyObject *
+condition_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    fl_state *state = PyType_GetModuleState((PyTypeObject *)type);
+    PyObject *lock;
+    if (parse_init(state, Py_None, (fl_call){args, PyVectorcall_NARGS(nargsf), kwnames}, &lock) < 0) {
+        return NULL;
+    }
+    fl_condition_object *self = PyObject_GC_New(fl_condition_object, (PyTypeObject *)type);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->dict = NULL;
+    self->weakrefs = NULL;
+    self->lock = NULL;
+    self->core = (fl_cond_lock){.lock = NULL, .ops = NULL};
+    fl_cond_init(&self->cond);
+    FL_BOUND_CLEAR(self);
+    if (set_lock(self, state, lock) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    PyObject_GC_Track(self);
+    return (PyObject *)self;
+}
+
+/* For subclasses. */
+static PyObject *
+condition_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    PyObject *self = type->tp_alloc(type, 0);
+    if (self) {
+        fl_cond_init(&fl_condition_of(self)->cond);
+    }
+    return self;
+}
+
+static int
+condition_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"lock", NULL};
+    fl_condition_object *condition = fl_condition_of(self);
+    PyObject *lock = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O", names, &lock)) {
+        PyErr_Clear();
+        (void)fl_raise_misfit_tuple(fl_state_of(self), "Condition", "__init__", self, args, kwargs);
+        return -1;
+    }
+    int status;
+    FL_BEGIN_CRITICAL_SECTION(self);
+    status = set_lock(condition, fl_state_of(self), lock == Py_None ? NULL : lock);
+    FL_END_CRITICAL_SECTION();
+    return status;
+}
+
+static int
+condition_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    fl_condition_object *condition = fl_condition_of(self);
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(condition->dict);
+    Py_VISIT(condition->lock);
+    return 0;
+}
+
+/* A lock of ours stays: it is in no cycle, and a finalizer of something else in the garbage may still use the
+ * condition. */
+static int
+condition_clear(PyObject *self)
+{
+    fl_condition_object *condition = fl_condition_of(self);
+    Py_CLEAR(condition->dict);
+    if (condition->core.ops == NULL) {
+        Py_CLEAR(condition->lock);
+    }
+    return 0;
+}
+
+/* A condition without attributes and over a lock of ours refers to nothing that could refer to it.  Anything else
+ * may be in a cycle. */
+static bool
+may_keep_callables(PyObject *self)
+{
+    return fl_condition_of(self)->dict == NULL && fl_condition_of(self)->core.ops != NULL;
+}
+
+/* The first attribute is the end of that. */
+static void
+before_first_attribute(fl_condition_object *self)
+{
+    if (self->dict == NULL) {
+        (void)FL_BOUND_KEEP_ALIVE(self);
+    }
+}
+
+static int
+condition_setattro(PyObject *self, PyObject *name, PyObject *value)
+{
+    before_first_attribute(fl_condition_of(self));
+    return PyObject_GenericSetAttr(self, name, value);
+}
+
+static PyObject *
+condition_get_dict(PyObject *self, void *context)
+{
+    before_first_attribute(fl_condition_of(self));
+    return PyObject_GenericGetDict(self, context);
+}
+
+static int
+condition_set_dict(PyObject *self, PyObject *value, void *context)
+{
+    before_first_attribute(fl_condition_of(self));
+    return PyObject_GenericSetDict(self, value, context);
+}
+
+static void
+condition_dealloc(PyObject *self)
+{
+    fl_condition_object *condition = fl_condition_of(self);
+    if (FL_BOUND_KEEP_ALIVE(condition)) {
+        return;
+    }
+    PyObject_GC_UnTrack(self);
+    Py_TRASHCAN_BEGIN(self, condition_dealloc); /* conditions over conditions */
+    if (condition->weakrefs) {
+        PyObject_ClearWeakRefs(self);
+    }
+    Py_CLEAR(condition->dict);
+    Py_CLEAR(condition->lock);
+    PyTypeObject *type = Py_TYPE(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+    Py_TRASHCAN_END
+}
+
+static PyObject *
+condition_repr(PyObject *self)
+{
+    fl_condition_object *condition = fl_condition_of(self);
+    PyObject *lock = condition->lock ? condition->lock : Py_None;
+    return PyUnicode_FromFormat("<Condition(%S, %zd)>", lock, (Py_ssize_t)fl_lot_walk(&condition->cond, NULL, NULL));
+}
+
+PyDoc_STRVAR(condition_doc,
+             "Condition(lock=None)\n"
+             "--\n"
+             "\n"
+             "A condition variable: threads wait until another thread notifies them.\n"
+             "\n"
+             "lock: what guards it.  None makes a new RLock; a Lock or an RLock of this module\n"
+             "      is used without any Python code; anything else needs acquire() and\n"
+             "      release().  Several conditions may have the same lock.\n"
+             "\n"
+             "Raises AttributeError for a lock without those methods.\n"
+             "\n"
+             "Mirrors threading.Condition.");
+
+static PyMethodDef condition_methods[] = {
+    {"wait", FL_FASTCALL(fl_condition_wait), METH_FASTCALL | METH_KEYWORDS, fl_condition_wait_doc},
+    {"wait_for", FL_FASTCALL(fl_condition_wait_for), METH_FASTCALL | METH_KEYWORDS, fl_condition_wait_for_doc},
+    {"notify", FL_FASTCALL(fl_condition_notify), METH_FASTCALL | METH_KEYWORDS, fl_condition_notify_doc},
+    {"notify_all", FL_FASTCALL(fl_condition_notify_all), METH_FASTCALL | METH_KEYWORDS, fl_condition_notify_all_doc},
+    {"notifyAll", FL_FASTCALL(fl_condition_notifyAll), METH_FASTCALL | METH_KEYWORDS, fl_condition_notifyAll_doc},
+    {"acquire", FL_FASTCALL(fl_condition_acquire), METH_FASTCALL | METH_KEYWORDS, fl_condition_acquire_doc},
+    {"release", fl_condition_release, METH_NOARGS, fl_condition_release_doc},
+    {"locked", fl_condition_locked, METH_NOARGS, fl_condition_locked_doc},
+    {"__enter__", FL_FASTCALL(fl_condition_enter), METH_FASTCALL | METH_KEYWORDS, fl_condition_enter_doc},
+    {"__exit__", FL_FASTCALL(fl_condition_exit), METH_FASTCALL | METH_KEYWORDS, fl_condition_exit_doc},
+    {"_is_owned", FL_FASTCALL(fl_condition_is_owned), METH_FASTCALL | METH_KEYWORDS, fl_condition_is_owned_doc},
+    {"_release_save",
+     FL_FASTCALL(fl_condition_release_save),
+     METH_FASTCALL | METH_KEYWORDS,
+     fl_condition_release_save_doc},
+    {"_acquire_restore",
+     FL_FASTCALL(fl_condition_acquire_restore),
+     METH_FASTCALL | METH_KEYWORDS,
+     fl_condition_acquire_restore_doc},
+    {"_at_fork_reinit",
+     FL_FASTCALL(fl_condition_at_fork_reinit),
+     METH_FASTCALL | METH_KEYWORDS,
+     fl_condition_at_fork_reinit_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef condition_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(fl_condition_object, weakrefs), READONLY, NULL},
+    {"__dictoffset__", T_PYSSIZET, offsetof(fl_condition_object, dict), READONLY, NULL},
+    {"_lock", T_OBJECT, offsetof(fl_condition_object, lock), READONLY, "The lock."},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyGetSetDef condition_getset[] = {
+    {"__dict__", condition_get_dict, condition_set_dict, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot condition_slots[] = {
+    {Py_tp_doc, (void *)condition_doc},
+    {Py_tp_new, condition_new},
+    {Py_tp_init, condition_init},
+    {Py_tp_traverse, condition_traverse},
+    {Py_tp_clear, condition_clear},
+    {Py_tp_dealloc, condition_dealloc},
+    {Py_tp_repr, condition_repr},
+    {Py_tp_setattro, condition_setattro},
+    {Py_tp_methods, condition_methods},
+    {Py_tp_members, condition_members},
+    {Py_tp_getset, condition_getset},
+    {0, NULL},
+};
+
+static PyType_Spec condition_spec = {
+    .name = "pyfastlock.Condition",
+    .basicsize = sizeof(fl_condition_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = condition_slots,
+};
+
+int
+fl_condition_type_init(PyObject *module, fl_state *state)
+{
+    state->condition_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &condition_spec, NULL);
+    if (state->condition_type == NULL) {
+        return -1;
+    }
+    state->condition_type->tp_vectorcall = condition_vectorcall;
+    return FL_BOUND_INSTALL(state,
+                            state->condition_type,
+                            fl_condition_object,
+                            fl_condition_bound_enter,
+                            fl_condition_bound_exit,
+                            may_keep_callables);
+}

@@ -1,0 +1,295 @@
+/* The methods of the lock, as a Condition has them. */
+
+#include "py/bound.h"
+#include "types/condition.h"
+#include "types/foreign.h"
+
+static const fl_call NO_ARGUMENTS = {NULL, 0, NULL};
+
+static inline bool
+over_rlock(fl_condition_object *self)
+{
+    return self->core.ops == &fl_rmutex_ops;
+}
+
+static inline bool
+over_lock(fl_condition_object *self)
+{
+    return self->core.ops == &fl_mutex_ops;
+}
+
+static FL_SLOW PyObject *
+call_foreign(fl_condition_object *self, const char *name, const char *otherwise, fl_call call)
+{
+    PyObject *lock = fl_condition_foreign_lock(self);
+    if (lock == NULL) {
+        return NULL;
+    }
+    Py_INCREF(lock);
+    PyObject *result = fl_foreign_call(lock, name, otherwise, call);
+    Py_DECREF(lock);
+    return result;
+}
+
+/* acquire() without arguments. */
+static inline PyObject *
+acquire(fl_condition_object *self, const char *foreign_name)
+{
+    if (FL_LIKELY(over_rlock(self))) {
+        return fl_rmutex_py_lock(self->core.lock);
+    }
+    if (over_lock(self)) {
+        return fl_mutex_py_lock(self->core.lock);
+    }
+    return call_foreign(self, foreign_name, "acquire", NO_ARGUMENTS);
+}
+
+static FL_SLOW PyObject *
+acquire_with(PyObject *self, fl_call call)
+{
+    fl_condition_object *condition = fl_condition_of(self);
+    if (over_rlock(condition)) {
+        return fl_rmutex_py_acquire(condition->core.lock, self, call);
+    }
+    if (over_lock(condition)) {
+        return fl_mutex_py_acquire(condition->core.lock, self, call);
+    }
+    return call_foreign(condition, "acquire", "acquire", call);
+}
+
+static inline PyObject *
+release(PyObject *self)
+{
+    fl_condition_object *condition = fl_condition_of(self);
+    if (FL_LIKELY(over_rlock(condition))) {
+        return fl_rmutex_py_release(condition->core.lock);
+    }
+    if (over_lock(condition)) {
+        return fl_mutex_py_release(condition->core.lock);
+    }
+    return call_foreign(condition, "release", "release", NO_ARGUMENTS);
+}
+
+FL_DOC(fl_condition_acquire_doc,
+       "acquire($self, /, blocking=True, timeout=-1)\n"
+       "--\n"
+       "\n"
+       "Take the lock: its acquire().");
+
+PyObject *
+fl_condition_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (FL_LIKELY(nargs == 0 && kwnames == NULL)) {
+        return acquire(fl_condition_of(self), "acquire");
+    }
+    return acquire_with(self, (fl_call){args, nargs, kwnames});
+}
+
+FL_DOC(fl_condition_release_doc,
+       "release($self, /)\n"
+       "--\n"
+       "\n"
+       "Release the lock: its release().");
+
+PyObject *
+fl_condition_release(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return release(self);
+}
+
+FL_DOC(fl_condition_locked_doc,
+       "locked($self, /)\n"
+       "--\n"
+       "\n"
+       "Return whether the lock is held, by any thread: its locked().\n"
+       "\n"
+       "Mirrors threading.Condition.locked of Python 3.14.");
+
+PyObject *
+fl_condition_locked(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    fl_condition_object *condition = fl_condition_of(self);
+    if (over_rlock(condition)) {
+        return PyBool_FromLong(fl_rmutex_is_locked(condition->core.lock));
+    }
+    if (over_lock(condition)) {
+        return PyBool_FromLong(fl_mutex_is_locked(condition->core.lock));
+    }
+    return call_foreign(condition, "locked", "locked", NO_ARGUMENTS);
+}
+
+FL_DOC(fl_condition_enter_doc,
+       "__enter__($self, /)\n"
+       "--\n"
+       "\n"
+       "Take the lock, waiting for it if need be, and return True.");
+
+static FL_NOINLINE PyObject *
+enter_with(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (nargs != 0 || kwnames) {
+        return fl_raise_misfit(fl_state_of(self), "Condition", "__enter__", self, (fl_call){args, nargs, kwnames});
+    }
+    return acquire(fl_condition_of(self), "__enter__");
+}
+
+PyObject *
+fl_condition_enter(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (FL_LIKELY(nargs == 0 && kwnames == NULL && over_rlock(fl_condition_of(self)))) {
+        return fl_rmutex_py_lock(fl_condition_of(self)->core.lock);
+    }
+    return enter_with(self, args, nargs, kwnames);
+}
+
+FL_DOC(fl_condition_exit_doc,
+       "__exit__($self, /, *args)\n"
+       "--\n"
+       "\n"
+       "Release the lock; exceptions pass through.");
+
+static FL_NOINLINE PyObject *
+exit_with(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    fl_condition_object *condition = fl_condition_of(self);
+    fl_call call = {args, nargs, kwnames};
+    if (kwnames) {
+        return fl_raise_misfit(fl_state_of(self), "Condition", "__exit__", self, call);
+    }
+    if (condition->core.ops == NULL) {
+        return call_foreign(condition, "__exit__", "release", call);
+    }
+    if (nargs != 3 && fl_check_with_stdlib((fl_stdlib){self, over_rlock(condition)}, true, "__exit__", call) < 0) {
+        return NULL;
+    }
+    return release(self);
+}
+
+PyObject *
+fl_condition_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (FL_LIKELY(nargs == 3 && kwnames == NULL && over_rlock(fl_condition_of(self)))) {
+        return fl_rmutex_py_release(fl_condition_of(self)->core.lock);
+    }
+    return exit_with(self, args, nargs, kwnames);
+}
+
+FL_DOC(fl_condition_is_owned_doc,
+       "_is_owned($self, /)\n"
+       "--\n"
+       "\n"
+       "Return whether the lock is held: by the calling thread, or, where the lock does\n"
+       "not know, by any.");
+
+/* Raises for a call with wrong arguments of one of the methods below.  The standard library's Condition has that
+ * method from an RLock, where it is written in C, or its own, in Python.  Always returns NULL. */
+static PyObject *
+raise_misfit(PyObject *self, const char *method, fl_call call)
+{
+    if (over_rlock(fl_condition_of(self)) && fl_check_with_stdlib((fl_stdlib){self, true}, true, method, call) < 0) {
+        return NULL;
+    }
+    return fl_raise_misfit(fl_state_of(self), "Condition", method, self, call);
+}
+
+PyObject *
+fl_condition_is_owned(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (nargs != 0 || kwnames) {
+        return raise_misfit(self, "_is_owned", (fl_call){args, nargs, kwnames});
+    }
+    int owned = fl_condition_owns(fl_condition_of(self));
+    return owned < 0 ? NULL : PyBool_FromLong(owned);
+}
+
+FL_DOC(fl_condition_release_save_doc,
+       "_release_save($self, /)\n"
+       "--\n"
+       "\n"
+       "Release the lock however often it is held, and return what _acquire_restore()\n"
+       "needs.");
+
+PyObject *
+fl_condition_release_save(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    fl_condition_object *condition = fl_condition_of(self);
+    if (nargs != 0 || kwnames) {
+        return raise_misfit(self, "_release_save", (fl_call){args, nargs, kwnames});
+    }
+    if (over_rlock(condition)) {
+        return fl_rmutex_py_release_save(condition->core.lock);
+    }
+    if (over_lock(condition)) {
+        return fl_mutex_py_release(condition->core.lock);
+    }
+    PyObject *lock = fl_condition_foreign_lock(condition);
+    return lock ? fl_foreign_release_save(lock) : NULL;
+}
+
+FL_DOC(fl_condition_acquire_restore_doc,
+       "_acquire_restore($self, state, /)\n"
+       "--\n"
+       "\n"
+       "Take the lock as often as _release_save() released it.");
+
+PyObject *
+fl_condition_acquire_restore(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    fl_condition_object *condition = fl_condition_of(self);
+    if (nargs != 1 || kwnames) {
+        return raise_misfit(self, "_acquire_restore", (fl_call){args, nargs, kwnames});
+    }
+    PyObject *state = args[0];
+    if (over_rlock(condition)) {
+        return fl_rmutex_py_acquire_restore(condition->core.lock, self, state);
+    }
+    if (over_lock(condition)) {
+        PyObject *taken = fl_mutex_py_lock(condition->core.lock);
+        Py_XDECREF(taken);
+        return taken ? Py_NewRef(Py_None) : NULL;
+    }
+    PyObject *lock = fl_condition_foreign_lock(condition);
+    if (lock == NULL || fl_foreign_acquire_restore(lock, state) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+FL_DOC(fl_condition_at_fork_reinit_doc,
+       "_at_fork_reinit($self, /)\n"
+       "--\n"
+       "\n"
+       "Make the lock free, whoever held it.  For the child of a fork only, where no\n"
+       "other thread waits any more.");
+
+PyObject *
+fl_condition_at_fork_reinit(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (nargs != 0 || kwnames) {
+        return fl_raise_misfit(
+            fl_state_of(self), "Condition", "_at_fork_reinit", self, (fl_call){args, nargs, kwnames});
+    }
+    fl_condition_object *condition = fl_condition_of(self);
+    (void)fl_cond_notify_slow(&condition->cond, 0, condition->core); /* wakes nobody, and sees whether anybody waits */
+    PyObject *lock = fl_condition_foreign_lock(condition);
+    return lock ? PyObject_CallMethod(lock, "_at_fork_reinit", NULL) : NULL;
+}
+
+PyObject *
+fl_condition_bound_enter(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    if (FL_UNLIKELY(!fl_bound_is_plain_enter(nargsf, kwnames))) {
+        return fl_bound_call_ordinary(callable, args, nargsf, kwnames);
+    }
+    return acquire(fl_condition_of(fl_bound_self(callable)), "__enter__");
+}
+
+PyObject *
+fl_condition_bound_exit(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    PyObject *self = fl_bound_self(callable);
+    if (FL_UNLIKELY(!fl_bound_is_plain_exit(nargsf, kwnames) || fl_condition_of(self)->core.ops == NULL)) {
+        return fl_bound_call_ordinary(callable, args, nargsf, kwnames);
+    }
+    return release(self);
+}

@@ -1,0 +1,351 @@
+/* Waiting and notifying, over core/cond.h for our own locks and types/foreign.h for others. */
+
+#include "platform/clock.h"
+#include "types/condition.h"
+#include "types/foreign.h"
+
+PyObject *
+fl_condition_foreign_lock(fl_condition_object *self)
+{
+    if (self->lock == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the condition has no lock: Condition.__init__() was not called");
+    }
+    return self->lock;
+}
+
+int
+fl_condition_owns(fl_condition_object *self)
+{
+    if (self->core.ops) {
+        return self->core.ops->is_owned(self->core.lock);
+    }
+    PyObject *lock = fl_condition_foreign_lock(self);
+    return lock ? fl_foreign_is_owned(lock) : -1;
+}
+
+/* The usual cases: over an RLock of ours, and over a Lock, as in queue.Queue; and it is held. */
+static inline bool
+owns_core(fl_condition_object *self)
+{
+    if (FL_LIKELY(self->core.ops == &fl_rmutex_ops)) {
+        return fl_rmutex_is_owned(self->core.lock);
+    }
+    return self->core.ops == &fl_mutex_ops && fl_mutex_is_locked(self->core.lock);
+}
+
+/* 0, or -1 with an exception that has this text. */
+static int
+must_own(fl_condition_object *self, const char *text)
+{
+    if (FL_LIKELY(owns_core(self))) {
+        return 0;
+    }
+    int owned = fl_condition_owns(self);
+    if (owned == 0) {
+        PyErr_SetString(PyExc_RuntimeError, text);
+    }
+    return owned > 0 ? 0 : -1;
+}
+
+/* ---- waiting ---- */
+
+/* What a wait with a lock of ours came to: 1 where it was notified, 0 where it was not in time, -1 with an
+ * exception. */
+static int
+translate(fl_cond_result result)
+{
+    switch (result) {
+        case FL_COND_NOTIFIED:
+            return 1;
+        case FL_COND_TIMED_OUT:
+            return 0;
+        case FL_COND_NOT_HELD:
+            PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
+            return -1;
+        case FL_COND_NO_MEMORY:
+            PyErr_NoMemory();
+            return -1;
+        case FL_COND_GIVEN_UP:
+        case FL_COND_LOCK_LOST:
+            break;
+    }
+    return -1; /* poll() has set the exception */
+}
+
+/* The caller owns the lock, and owns it afterwards.  Results as of translate(). */
+static int
+wait_until(fl_condition_object *self, int64_t deadline_ns)
+{
+    fl_py_blocker blocker, blocker_back;
+    fl_py_blocker_init_uninterruptible(&blocker_back);
+    if (self->core.ops == NULL) {
+        PyObject *lock = Py_NewRef(self->lock);
+        int notified = fl_foreign_wait(&self->cond, lock, deadline_ns);
+        Py_DECREF(lock);
+        return notified;
+    }
+    if (deadline_ns == FL_DEADLINE_PASSED) {
+        return translate(fl_cond_give_way(self->core, &blocker_back.base));
+    }
+    fl_py_blocker_init(&blocker, deadline_ns);
+    return translate(fl_cond_wait(&self->cond, self->core, deadline_ns, &blocker.base, &blocker_back.base));
+}
+
+static int
+wait_with_timeout(PyObject *self, PyObject *timeout)
+{
+    fl_condition_object *condition = fl_condition_of(self);
+    int64_t timeout_ns = FL_DEADLINE_NEVER;
+    if (must_own(condition, "cannot wait on un-acquired lock") < 0) {
+        return -1;
+    }
+    if (timeout && fl_parse_timeout(self, timeout, &timeout_ns) < 0) {
+        return -1;
+    }
+    return wait_until(condition, fl_deadline_after_ns(timeout_ns));
+}
+
+FL_DOC(fl_condition_wait_doc,
+       "wait($self, /, timeout=None)\n"
+       "--\n"
+       "\n"
+       "Release the lock, wait until notified, take the lock back; return whether there\n"
+       "was a notification.\n"
+       "\n"
+       "timeout: how many seconds to wait for it at most; None waits without a limit, 0\n"
+       "         or less only lets other threads have the lock.\n"
+       "\n"
+       "A wait that has timed out takes no notification from another waiter, and a\n"
+       "notified one returns True, however long it takes to get the lock back.  The lock\n"
+       "is held again in any case, also when an exception is raised; one that a signal\n"
+       "handler raised leaves the notification to another waiter.\n"
+       "\n"
+       "Raises RuntimeError where the lock is not held, ValueError for NaN, and\n"
+       "OverflowError for a timeout above TIMEOUT_MAX.\n"
+       "\n"
+       "Mirrors threading.Condition.wait.");
+
+PyObject *
+fl_condition_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const char *const names[] = {"timeout"};
+    PyObject *timeout;
+    fl_call call = {args, nargs, kwnames};
+    if (!fl_bind(call, names, 1, 0, &timeout)) {
+        return fl_raise_misfit(fl_state_of(self), "Condition", "wait", self, call);
+    }
+    int notified = wait_with_timeout(self, timeout);
+    return notified < 0 ? NULL : PyBool_FromLong(notified);
+}
+
+/* Whether nobody can have replaced wait() or notify(): neither a subclass nor an attribute of the instance. */
+static bool
+is_plain(PyObject *self)
+{
+    return Py_IS_TYPE(self, fl_state_of(self)->condition_type) && fl_condition_of(self)->dict == NULL;
+}
+
+/* One wait() of wait_for(), by whatever wait() is.  0, or -1 with an exception. */
+static int
+wait_once(PyObject *self, PyObject *timeout, int64_t deadline_ns, bool first)
+{
+    if (is_plain(self)) {
+        if (must_own(fl_condition_of(self), "cannot wait on un-acquired lock") < 0) {
+            return -1;
+        }
+        return wait_until(fl_condition_of(self), deadline_ns) < 0 ? -1 : 0;
+    }
+    PyObject *left = Py_NewRef(timeout);
+    if (!first && timeout != Py_None) {
+        Py_SETREF(left, PyFloat_FromDouble((double)(deadline_ns - fl_clock_now_ns()) * 1e-9));
+    }
+    PyObject *result = left ? PyObject_CallMethod(self, "wait", "O", left) : NULL;
+    Py_XDECREF(left);
+    Py_XDECREF(result);
+    return result ? 0 : -1;
+}
+
+/* The deadline of a wait_for(timeout).  0, or -1 with an exception. */
+static int
+wait_for_deadline(PyObject *self, PyObject *timeout, int64_t *deadline_ns)
+{
+    if (fl_check_addable(timeout) < 0) {
+        return -1;
+    }
+    if (must_own(fl_condition_of(self), "cannot wait on un-acquired lock") < 0) {
+        return -1;
+    }
+    int64_t timeout_ns;
+    if (fl_parse_timeout(self, timeout, &timeout_ns) < 0) {
+        return -1;
+    }
+    *deadline_ns = fl_deadline_after_ns(timeout_ns);
+    return 0;
+}
+
+FL_DOC(fl_condition_wait_for_doc,
+       "wait_for($self, /, predicate, timeout=None)\n"
+       "--\n"
+       "\n"
+       "Wait until predicate() is true, and return its last result.\n"
+       "\n"
+       "predicate: called without arguments, with the lock held.\n"
+       "timeout:   how many seconds to wait at most, in all; None waits without a\n"
+       "           limit.  The result is false where it was not enough.\n"
+       "\n"
+       "Raises what predicate() and wait() raise.\n"
+       "\n"
+       "Mirrors threading.Condition.wait_for.");
+
+PyObject *
+fl_condition_wait_for(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const char *const names[] = {"predicate", "timeout"};
+    PyObject *values[2];
+    fl_call call = {args, nargs, kwnames};
+    if (!fl_bind(call, names, 2, 1, values)) {
+        return fl_raise_misfit(fl_state_of(self), "Condition", "wait_for", self, call);
+    }
+    PyObject *timeout = values[1] ? values[1] : Py_None;
+    int64_t deadline_ns = FL_DEADLINE_NEVER;
+    for (bool first = true;; first = false) {
+        PyObject *result = PyObject_CallNoArgs(values[0]);
+        int satisfied = result ? PyObject_IsTrue(result) : -1;
+        if (satisfied == 0 && first && wait_for_deadline(self, timeout, &deadline_ns) < 0) {
+            satisfied = -1;
+        }
+        bool over = !first && deadline_ns != FL_DEADLINE_NEVER && deadline_ns <= fl_clock_now_ns();
+        if (satisfied > 0 || (satisfied == 0 && over)) {
+            return result;
+        }
+        Py_XDECREF(result);
+        if (satisfied < 0 || wait_once(self, timeout, deadline_ns, first) < 0) {
+            return NULL;
+        }
+    }
+}
+
+/* ---- notifying ---- */
+
+/* notify(n) for any n that can be compared and counted down, as in the standard library.  0, or -1 with an
+ * exception. */
+static int
+notify_counted(fl_condition_object *self, PyObject *n)
+{
+    if (PyLong_CheckExact(n)) {
+        int overflow;
+        long long count = PyLong_AsLongLongAndOverflow(n, &overflow);
+        if (overflow > 0) {
+            count = LLONG_MAX;
+        }
+        if (count > 0) {
+            (void)fl_cond_notify(&self->cond, (size_t)count, self->core);
+        }
+        return 0;
+    }
+    PyObject *zero = PyLong_FromLong(0);
+    PyObject *one = PyLong_FromLong(1);
+    PyObject *left = Py_NewRef(n);
+    int more = 0;
+    while (left && zero && one && fl_lot_walk(&self->cond, NULL, NULL) > 0) {
+        more = PyObject_RichCompareBool(left, zero, Py_GT);
+        if (more <= 0) {
+            break;
+        }
+        (void)fl_cond_notify(&self->cond, 1, self->core);
+        Py_SETREF(left, PyNumber_Subtract(left, one));
+    }
+    int status = left && zero && one && more >= 0 ? 0 : -1;
+    Py_XDECREF(left);
+    Py_XDECREF(one);
+    Py_XDECREF(zero);
+    return status;
+}
+
+FL_DOC(fl_condition_notify_doc,
+       "notify($self, /, n=1)\n"
+       "--\n"
+       "\n"
+       "Wake up to n threads that wait, those first that have waited longest.\n"
+       "\n"
+       "Each of them will return True from wait(), when it gets the lock.\n"
+       "\n"
+       "Raises RuntimeError where the lock is not held.\n"
+       "\n"
+       "Mirrors threading.Condition.notify.");
+
+static FL_NOINLINE PyObject *
+notify_with(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const char *const names[] = {"n"};
+    PyObject *n;
+    fl_call call = {args, nargs, kwnames};
+    if (!fl_bind(call, names, 1, 0, &n)) {
+        return fl_raise_misfit(fl_state_of(self), "Condition", "notify", self, call);
+    }
+    if (must_own(fl_condition_of(self), "cannot notify on un-acquired lock") < 0 ||
+        (n && notify_counted(fl_condition_of(self), n) < 0)) {
+        return NULL;
+    }
+    if (n == NULL) {
+        (void)fl_cond_notify(&fl_condition_of(self)->cond, 1, fl_condition_of(self)->core);
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *
+fl_condition_notify(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    fl_condition_object *condition = fl_condition_of(self);
+    bool nobody_waits = fl_load_relaxed_u32(&condition->cond.word) == 0;
+    if (FL_LIKELY(nargs == 0 && kwnames == NULL && owns_core(condition) && nobody_waits)) {
+        Py_RETURN_NONE;
+    }
+    return notify_with(self, args, nargs, kwnames);
+}
+
+FL_DOC(fl_condition_notify_all_doc,
+       "notify_all($self, /)\n"
+       "--\n"
+       "\n"
+       "Wake all threads that wait.\n"
+       "\n"
+       "Raises RuntimeError where the lock is not held.\n"
+       "\n"
+       "Mirrors threading.Condition.notify_all.");
+
+PyObject *
+fl_condition_notify_all(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    fl_condition_object *condition = fl_condition_of(self);
+    if (nargs != 0 || kwnames) {
+        return fl_raise_misfit(fl_state_of(self), "Condition", "notify_all", self, (fl_call){args, nargs, kwnames});
+    }
+    if (!is_plain(self)) {
+        size_t count = fl_lot_walk(&condition->cond, NULL, NULL);
+        return PyObject_CallMethod(self, "notify", "n", (Py_ssize_t)count);
+    }
+    if (must_own(condition, "cannot notify on un-acquired lock") < 0) {
+        return NULL;
+    }
+    (void)fl_cond_notify(&condition->cond, SIZE_MAX, condition->core);
+    Py_RETURN_NONE;
+}
+
+FL_DOC(fl_condition_notifyAll_doc,
+       "notifyAll($self, /)\n"
+       "--\n"
+       "\n"
+       "Deprecated: use notify_all().");
+
+PyObject *
+fl_condition_notifyAll(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (nargs != 0 || kwnames) {
+        return fl_raise_misfit(fl_state_of(self), "Condition", "notifyAll", self, (fl_call){args, nargs, kwnames});
+    }
+    if (PyErr_WarnEx(PyExc_DeprecationWarning, "notifyAll() is deprecated, use notify_all() instead", 1) < 0) {
+        return NULL;
+    }
+    return fl_call_method(self, "notify_all");
+}

@@ -1,0 +1,102 @@
+#include "types/instance.h"
+
+#include <stdarg.h>
+
+void *
+fl_instance_clean(void *object)
+{
+    fl_instance *self = object;
+    if (self) {
+        self->dict = NULL;
+        self->weakrefs = NULL;
+    }
+    return self;
+}
+
+void
+fl_instance_make_fast(void *object)
+{
+    fl_instance *self = object;
+    self->dict = FL_EARLY_DICT();
+    if (self->dict == NULL) {
+        PyErr_Clear();
+    }
+}
+
+int
+fl_instance_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(((fl_instance *)self)->dict);
+    return 0;
+}
+
+int
+fl_instance_clear(PyObject *self)
+{
+    Py_CLEAR(((fl_instance *)self)->dict);
+    return 0;
+}
+
+void
+fl_instance_dealloc_as(PyObject *self, destructor dealloc, inquiry clear)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    (void)dealloc; /* some versions do not ask for it */
+    PyObject_GC_UnTrack(self);
+    Py_TRASHCAN_BEGIN(self, dealloc);
+    if (((fl_instance *)self)->weakrefs) {
+        PyObject_ClearWeakRefs(self);
+    }
+    (void)clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+    Py_TRASHCAN_END
+}
+
+void
+fl_instance_dealloc(PyObject *self)
+{
+    fl_instance_dealloc_as(self, fl_instance_dealloc, fl_instance_clear);
+}
+
+PyObject *
+fl_instance_repr(PyObject *self, const char *format, ...)
+{
+    va_list values;
+    va_start(values, format);
+    PyObject *state = PyUnicode_FromFormatV(format, values);
+    va_end(values);
+    PyObject *type = (PyObject *)Py_TYPE(self);
+    PyObject *module = state ? PyObject_GetAttrString(type, "__module__") : NULL;
+    PyObject *name = module ? PyObject_GetAttrString(type, "__qualname__") : NULL;
+    PyObject *repr = name ? PyUnicode_FromFormat("<%S.%S at %p: %U>", module, name, self, state) : NULL;
+    Py_XDECREF(name);
+    Py_XDECREF(module);
+    Py_XDECREF(state);
+    return repr;
+}
+
+int
+fl_is_less(PyObject *value, long least)
+{
+    PyObject *limit = PyLong_FromLong(least);
+    int less = limit ? PyObject_RichCompareBool(value, limit, Py_LT) : -1;
+    Py_XDECREF(limit);
+    return less;
+}
+
+int
+fl_as_count(PyObject *value, uint64_t *count)
+{
+    PyObject *index = PyNumber_Index(value);
+    if (index == NULL) {
+        return -1;
+    }
+    *count = PyLong_AsUnsignedLongLong(index);
+    if (*count == UINT64_MAX && PyErr_Occurred()) { /* larger, or an __index__ that says something else than `<` */
+        PyErr_Clear();
+    }
+    Py_DECREF(index);
+    return 0;
+}

@@ -1,0 +1,252 @@
+/* The methods of pyfastlock.Semaphore and pyfastlock.BoundedSemaphore, over core/sema.h. */
+
+#include "types/semaphore.h"
+
+/* 0, or -1 with an exception. */
+static int
+must_be_ready(PyObject *self)
+{
+    if (!fl_semaphore_of(self)->ready) {
+        PyErr_SetString(PyExc_RuntimeError, "Semaphore.__init__() was not called");
+        return -1;
+    }
+    return 0;
+}
+
+static inline bool
+is_bounded(PyObject *self)
+{
+    return PyObject_TypeCheck(self, fl_state_of(self)->bounded_semaphore_type);
+}
+
+static PyObject *
+raise_misfit(PyObject *self, const char *owner, const char *method, fl_call call)
+{
+    return fl_raise_misfit(fl_state_of(self), owner, method, self, call);
+}
+
+/* ---- acquire ---- */
+
+PyDoc_STRVAR(semaphore_acquire_doc,
+             "acquire($self, /, blocking=True, timeout=None)\n"
+             "--\n"
+             "\n"
+             "Take one of the permits, and return whether one was taken.\n"
+             "\n"
+             "blocking: False to return at once, whether one is free or not.\n"
+             "timeout:  how many seconds to wait at most; None waits without a limit.\n"
+             "\n"
+             "In the main thread the wait is interrupted by signals: their handlers run at\n"
+             "once, an exception from one takes no permit and is raised here, and otherwise\n"
+             "the wait goes on to its original deadline.\n"
+             "\n"
+             "Raises ValueError for a timeout that is NaN or given with blocking=False, and\n"
+             "OverflowError for one above TIMEOUT_MAX.\n"
+             "\n"
+             "Mirrors threading.Semaphore.acquire.");
+
+PyDoc_STRVAR(semaphore_enter_doc,
+             "__enter__($self, /, blocking=True, timeout=None)\n"
+             "--\n"
+             "\n"
+             "The same as acquire().");
+
+/* No permit is free. */
+static PyObject *
+wait_within(PyObject *self, int64_t timeout_ns)
+{
+    if (must_be_ready(self) < 0) {
+        return NULL;
+    }
+    if (timeout_ns == 0) {
+        Py_RETURN_FALSE;
+    }
+    int acquired = fl_py_lock_wait(&fl_sema_ops, fl_semaphore_core(self), fl_deadline_after_ns(timeout_ns));
+    return acquired < 0 ? NULL : PyBool_FromLong(acquired);
+}
+
+static PyObject *
+acquire_as(PyObject *self, const char *method, fl_call call)
+{
+    static const char *const names[] = {"blocking", "timeout"};
+    PyObject *values[2];
+    int64_t timeout_ns = FL_DEADLINE_NEVER;
+    if (!fl_bind(call, names, 2, 0, values)) {
+        return raise_misfit(self, "Semaphore", method, call);
+    }
+    int blocking = values[0] ? PyObject_IsTrue(values[0]) : 1;
+    PyObject *timeout = values[1] ? values[1] : Py_None;
+    if (blocking < 0) {
+        return NULL;
+    }
+    if (!blocking && timeout != Py_None) {
+        PyErr_SetString(PyExc_ValueError, "can't specify timeout for non-blocking acquire");
+        return NULL;
+    }
+    if (!fl_is_nan(timeout) && fl_sema_try_acquire(fl_semaphore_core(self))) {
+        Py_RETURN_TRUE;
+    }
+    if (fl_check_addable(timeout) < 0 || fl_parse_timeout(self, timeout, &timeout_ns) < 0) {
+        return NULL;
+    }
+    return wait_within(self, blocking ? timeout_ns : 0);
+}
+
+static FL_NOINLINE PyObject *
+acquire_with(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (nargs == 1 && kwnames == NULL && args[0] == Py_False) {
+        return fl_sema_try_acquire(fl_semaphore_core(self)) ? Py_NewRef(Py_True) : wait_within(self, 0);
+    }
+    return acquire_as(self, "acquire", (fl_call){args, nargs, kwnames});
+}
+
+static PyObject *
+semaphore_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (FL_LIKELY(nargs == 0 && kwnames == NULL && fl_sema_try_acquire(fl_semaphore_core(self)))) {
+        Py_RETURN_TRUE;
+    }
+    return acquire_with(self, args, nargs, kwnames);
+}
+
+static PyObject *
+semaphore_enter(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (FL_LIKELY(nargs == 0 && kwnames == NULL && fl_sema_try_acquire(fl_semaphore_core(self)))) {
+        Py_RETURN_TRUE;
+    }
+    return acquire_as(self, "__enter__", (fl_call){args, nargs, kwnames});
+}
+
+/* ---- release ---- */
+
+PyDoc_STRVAR(semaphore_release_doc,
+             "release($self, /, n=1)\n"
+             "--\n"
+             "\n"
+             "Give n permits back, and wake as many of the threads that wait for one.\n"
+             "\n"
+             "May be called from signal handlers and finalizers, whatever they interrupted.\n"
+             "\n"
+             "Raises ValueError where n is less than one.\n"
+             "\n"
+             "Mirrors threading.Semaphore.release.");
+
+PyDoc_STRVAR(bounded_release_doc,
+             "release($self, /, n=1)\n"
+             "--\n"
+             "\n"
+             "Give n permits back, and wake as many of the threads that wait for one.\n"
+             "\n"
+             "May be called from signal handlers and finalizers, whatever they interrupted.\n"
+             "\n"
+             "Raises ValueError where n is less than one, or where there would be more\n"
+             "permits than at first; nothing has happened then.\n"
+             "\n"
+             "Mirrors threading.BoundedSemaphore.release.");
+
+static FL_NOINLINE PyObject *
+release_count(PyObject *self, uint64_t count)
+{
+    fl_semaphore_object *semaphore = fl_semaphore_of(self);
+    if (fl_sema_release(&semaphore->sema, count, semaphore->bound)) {
+        Py_RETURN_NONE;
+    }
+    if (must_be_ready(self) < 0) {
+        return NULL;
+    }
+    if (is_bounded(self)) {
+        PyErr_SetString(PyExc_ValueError, "Semaphore released too many times");
+    }
+    else {
+        PyErr_SetString(PyExc_OverflowError, "the semaphore's value would be too large");
+    }
+    return NULL;
+}
+
+static FL_NOINLINE PyObject *
+release_with(PyObject *self, const char *owner, fl_call call)
+{
+    static const char *const names[] = {"n"};
+    PyObject *n;
+    uint64_t count = 1;
+    if (!fl_bind(call, names, 1, 0, &n)) {
+        return raise_misfit(self, owner, "release", call);
+    }
+    int less = n ? fl_is_less(n, 1) : 0;
+    if (less > 0) {
+        PyErr_SetString(PyExc_ValueError, "n must be one or more");
+    }
+    if (less != 0 || (n && fl_as_count(n, &count) < 0)) {
+        return NULL;
+    }
+    return release_count(self, count);
+}
+
+static inline PyObject *
+release_one(PyObject *self)
+{
+    if (FL_LIKELY(fl_sema_release_fast(fl_semaphore_core(self), fl_semaphore_of(self)->bound))) {
+        Py_RETURN_NONE;
+    }
+    return release_count(self, 1);
+}
+
+static PyObject *
+semaphore_release(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (FL_LIKELY(nargs == 0 && kwnames == NULL)) {
+        return release_one(self);
+    }
+    return release_with(self, "Semaphore", (fl_call){args, nargs, kwnames});
+}
+
+static PyObject *
+bounded_release(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (FL_LIKELY(nargs == 0 && kwnames == NULL)) {
+        return release_one(self);
+    }
+    return release_with(self, "BoundedSemaphore", (fl_call){args, nargs, kwnames});
+}
+
+PyDoc_STRVAR(semaphore_exit_doc,
+             "__exit__($self, /, t, v, tb)\n"
+             "--\n"
+             "\n"
+             "Give a permit back; exceptions pass through.");
+
+static PyObject *
+semaphore_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const char *const names[] = {"t", "v", "tb"};
+    PyObject *values[3];
+    fl_call call = {args, nargs, kwnames};
+    if (FL_UNLIKELY((nargs != 3 || kwnames) && !fl_bind(call, names, 3, 3, values))) {
+        return raise_misfit(self, "Semaphore", "__exit__", call);
+    }
+    if (FL_LIKELY(fl_semaphore_of(self)->plain && fl_instance_is_bare(self))) {
+        return release_one(self);
+    }
+    PyObject *result = fl_call_method(self, "release"); /* somebody may have replaced it */
+    Py_XDECREF(result);
+    return result ? Py_NewRef(Py_None) : NULL;
+}
+
+PyMethodDef fl_semaphore_methods[] = {
+    {"acquire", FL_FASTCALL(semaphore_acquire), METH_FASTCALL | METH_KEYWORDS, semaphore_acquire_doc},
+    {"release", FL_FASTCALL(semaphore_release), METH_FASTCALL | METH_KEYWORDS, semaphore_release_doc},
+    {"__enter__", FL_FASTCALL(semaphore_enter), METH_FASTCALL | METH_KEYWORDS, semaphore_enter_doc},
+    {"__exit__", FL_FASTCALL(semaphore_exit), METH_FASTCALL | METH_KEYWORDS, semaphore_exit_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+/* The inherited ones, too: the interpreter's fast calls of C methods are for methods of the object's own type. */
+PyMethodDef fl_bounded_semaphore_methods[] = {
+    {"acquire", FL_FASTCALL(semaphore_acquire), METH_FASTCALL | METH_KEYWORDS, semaphore_acquire_doc},
+    {"release", FL_FASTCALL(bounded_release), METH_FASTCALL | METH_KEYWORDS, bounded_release_doc},
+    {"__enter__", FL_FASTCALL(semaphore_enter), METH_FASTCALL | METH_KEYWORDS, semaphore_enter_doc},
+    {"__exit__", FL_FASTCALL(semaphore_exit), METH_FASTCALL | METH_KEYWORDS, semaphore_exit_doc},
+    {NULL, NULL, 0, NULL},
+};
