@@ -1,0 +1,39 @@
+"""Locks with the API of :mod:`threading`, written in C.
+
+``Lock``, ``RLock``, ``Condition``, ``Event``, ``Semaphore``, ``BoundedSemaphore`` and ``Barrier``
+do what those of the standard library do, faster, and are right in some cases where those are wrong;
+the README says which.  Importing this package changes nothing anywhere else; ``patch()`` does.
+"""
+
+from pyfastlock._core import (
+    TIMEOUT_MAX,
+    Barrier,
+    BoundedSemaphore,
+    BrokenBarrierError,
+    Condition,
+    Event,
+    Lock,
+    RLock,
+    Semaphore,
+    __version__,
+    get_ident,
+)
+from pyfastlock._patch import patch, patched, unpatch, unreached
+
+__all__ = [
+    "TIMEOUT_MAX",
+    "Barrier",
+    "BoundedSemaphore",
+    "BrokenBarrierError",
+    "Condition",
+    "Event",
+    "Lock",
+    "RLock",
+    "Semaphore",
+    "__version__",
+    "get_ident",
+    "patch",
+    "patched",
+    "unpatch",
+    "unreached",
+]
