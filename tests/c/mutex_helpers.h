@@ -1,0 +1,36 @@
+/* Helpers for the tests of the plain mutex. */
+
+#ifndef FL_TESTS_MUTEX_HELPERS_H
+#define FL_TESTS_MUTEX_HELPERS_H
+
+#include "core/mutex.h"
+#include "lot.h"
+
+/* Times at which a waiter may have been queued first: it is handed the lock by every release, or by none. */
+enum { WAITS_FOR_EVER = 1 };
+#define JUST_CAME (INT64_MAX / 2)
+
+static inline void
+lock_mutex(fl_mutex *mutex)
+{
+    if (!fl_mutex_try_lock(mutex)) {
+        CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops, mutex, FL_DEADLINE_NEVER, NULL), FL_LOCK_ACQUIRED);
+    }
+}
+
+/* Queues a waiter as a thread does that finds the mutex held. */
+static inline void
+queue_for(fl_waiter *waiter, fl_mutex *mutex, int64_t since_ns)
+{
+    CHECK_EQUAL(fl_waiter_init(waiter, false), 0);
+    waiter->since_ns = since_ns;
+    CHECK(fl_lot_enqueue(waiter, mutex, fl_mutex_ops.mark_parked, mutex));
+}
+
+static inline uint32_t
+word_of(fl_mutex *mutex)
+{
+    return fl_load_relaxed_u32(&mutex->word);
+}
+
+#endif
