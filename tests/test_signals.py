@@ -1,0 +1,961 @@
+"""Signals that arrive while the main thread is inside a lock or a condition.
+
+The main thread of the test process is the main thread of its interpreter, so the signals are real.
+SIGALRM is the watchdog: it makes a test that hangs fail.
+"""
+
+from __future__ import annotations
+
+import gc
+import signal
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+from concurrency import (
+    CHILD_LIMIT,
+    HANDLED_WITHIN,
+    LOCK_KINDS,
+    Handle,
+    Interrupt,
+    PlainLock,
+    check_script,
+    held_elsewhere,
+    interrupt,
+    kick_main,
+    kick_when_parked,
+    make_lock,
+    on_signal,
+    patience,
+    queued,
+)
+from support import (
+    DEADLINE,
+    SETTLE,
+    fails_on_stdlib,
+    is_ours,
+    parked,
+    start,
+    try_in_thread,
+    wait_until,
+)
+
+pytestmark = pytest.mark.usefixtures("watchdog")
+
+WAYS = [
+    "Lock.acquire",
+    "Lock.acquire timed",
+    "Lock.with",
+    "RLock.acquire",
+    "RLock.acquire timed",
+    "RLock.with",
+    "Condition.acquire",
+    "Condition.with",
+]
+
+
+def make_way(impl: ModuleType, name: str) -> tuple[Any, Any]:
+    """An object of the type that a way begins with, and the object on which its users queue."""
+    if name == "Condition":
+        lock = impl.Lock()
+        return impl.Condition(lock), lock
+    lock = getattr(impl, name)()
+    return lock, lock
+
+
+def enter(lock: Any, how: str) -> bool:
+    """Take `lock`; the last word of one of `WAYS` says how. Where `with` took it, it is free."""
+    if how == "acquire":
+        return lock.acquire()
+    if how == "acquire timed":
+        return lock.acquire(True, DEADLINE)
+    with lock:
+        return True
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_t14_handler_runs_at_once_in_acquire(
+    impl: ModuleType, handle: Handle, way: str, record_property: Callable[[str, object], None]
+) -> None:
+    name, _, how = way.partition(".")
+    lock, queue = make_way(impl, name)
+    ran: list[float] = []
+    with held_elsewhere(lock) as let_go:
+        # The lock becomes free only after the handler ran: a late handler is a hang.
+        handle(lambda: (ran.append(time.monotonic()), let_go.set()))
+        kick = kick_when_parked(queue)
+        assert enter(lock, how)
+    delay = ran[0] - kick.join()
+    if how != "with":
+        lock.release()
+    record_property("signal_delay_ms", delay * 1000)
+    print(f"{impl.__name__} {way}: the handler ran after {delay * 1000:.3f} ms")
+    assert delay < HANDLED_WITHIN
+
+
+@pytest.mark.parametrize("kind", LOCK_KINDS)
+@pytest.mark.parametrize("timeout", [None, DEADLINE], ids=["untimed", "timed"])
+def test_t14_handler_runs_at_once_in_wait(
+    impl: ModuleType,
+    handle: Handle,
+    kind: str,
+    timeout: float | None,
+    record_property: Callable[[str, object], None],
+) -> None:
+    cond = impl.Condition(make_lock(impl, kind))
+    ran: list[float] = []
+
+    def notify() -> None:
+        wait_until(lambda: ran)
+        cond.acquire()
+        cond.notify()
+        cond.release()
+
+    handle(lambda: ran.append(time.monotonic()))
+    cond.acquire()
+    kick, notifier = kick_when_parked(cond), start(notify)
+    assert cond.wait(timeout) is True
+    cond.release()
+    delay = ran[0] - kick.join()
+    notifier.join()
+    record_property("signal_delay_ms", delay * 1000)
+    print(f"{impl.__name__} wait over {kind}: the handler ran after {delay * 1000:.3f} ms")
+    assert delay < HANDLED_WITHIN
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_t14_raising_handler_leaves_nothing_held_or_queued(
+    impl: ModuleType, handle: Handle, way: str
+) -> None:
+    name, _, how = way.partition(".")
+    lock, queue = make_way(impl, name)
+    handle(interrupt)
+    with held_elsewhere(lock):
+        for _ in range(3):
+            kick = kick_when_parked(queue)
+            with pytest.raises(Interrupt):
+                enter(lock, how)
+            assert queued(queue) == 0
+            kick.join()
+            assert not lock.acquire(False)
+    assert try_in_thread(lock)
+    assert lock.acquire(False)
+    lock.release()
+    with pytest.raises(RuntimeError):
+        lock.release()
+
+
+@pytest.mark.parametrize("kind", LOCK_KINDS)
+def test_t03_raising_handler_in_wait_leaves_the_lock_held_and_nobody_queued(
+    impl: ModuleType, handle: Handle, kind: str
+) -> None:
+    cond = impl.Condition(make_lock(impl, kind))
+    handle(interrupt)
+    cond.acquire()
+    for _ in range(3):
+        kick = kick_when_parked(cond)
+        with pytest.raises(Interrupt):
+            cond.wait(DEADLINE)
+        assert queued(cond) == 0
+        assert not try_in_thread(cond)
+        kick.join()
+    cond.release()
+    assert try_in_thread(cond)
+
+
+@pytest.mark.parametrize("kind", LOCK_KINDS)
+def test_t03_keyboard_interrupt_in_wait_leaves_the_lock_held(impl: ModuleType, kind: str) -> None:
+    cond = impl.Condition(make_lock(impl, kind))
+    old = signal.getsignal(signal.SIGINT)
+    on_signal(lambda: signal.default_int_handler(signal.SIGINT, None), signal.SIGINT)
+    try:
+        cond.acquire()
+        kick = kick_when_parked(cond, signum=signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            cond.wait()
+        assert not try_in_thread(cond)
+        cond.release()
+        kick.join()
+    finally:
+        signal.signal(signal.SIGINT, old)
+
+
+@pytest.mark.parametrize("kind", LOCK_KINDS)
+def test_t03_raising_handler_while_another_thread_holds_the_lock(
+    impl: ModuleType, handle: Handle, kind: str
+) -> None:
+    cond = impl.Condition(make_lock(impl, kind))
+    elsewhere = False
+
+    def hold_and_kick() -> None:
+        nonlocal elsewhere
+        parked(cond)
+        cond.acquire()
+        elsewhere = True
+        kick_main(nudge=impl is threading)
+        # Give wait() the time to end without the lock, if it does.
+        time.sleep(SETTLE)
+        elsewhere = False
+        cond.release()
+
+    handle(interrupt)
+    cond.acquire()
+    other = start(hold_and_kick)
+    with pytest.raises(Interrupt):
+        cond.wait(DEADLINE)
+    assert not elsewhere
+    assert not try_in_thread(cond)
+    cond.release()
+    other.join()
+
+
+def test_t03_ctrl_c_ends_a_program_that_waits(impl: ModuleType) -> None:
+    check_script(
+        """
+        cond = impl.Condition()
+        on_signal(lambda: signal.default_int_handler(signal.SIGINT, None), signal.SIGINT)
+        kick = kick_when_parked(cond, signum=signal.SIGINT)
+        try:
+            with cond:
+                cond.wait()
+        except KeyboardInterrupt:
+            print("interrupted", cond._is_owned())
+        kick.join()
+        """,
+        impl,
+        output="interrupted False",
+    )
+
+
+# T15: the deadline of a wait does not move when handlers run.
+
+
+@pytest.mark.parametrize("what", ["Lock", "RLock", "Condition", "wait_for"])
+def test_t15_handlers_do_not_move_the_deadline(impl: ModuleType, handle: Handle, what: str) -> None:
+    timeout, every, enough = 0.2, 0.02, 200
+    ran = 0
+
+    def count() -> None:
+        nonlocal ran
+        ran += 1
+        # With a deadline that starts anew each time, the wait would last as long as the signals.
+        if ran == enough:
+            raise AssertionError(f"{enough} signals did not see the end of the wait")
+
+    handle(count)
+    stop = threading.Event()
+
+    def send() -> None:
+        while not stop.wait(every):
+            kick_main()
+
+    if what in ("Lock", "RLock"):
+        lock = getattr(impl, what)()
+        with held_elsewhere(lock):
+            sender = start(send)
+            began = time.monotonic()
+            got = lock.acquire(timeout=timeout)
+            took = time.monotonic() - began
+            stop.set()
+            sender.join()
+    else:
+        cond = impl.Condition()
+        with cond:
+            sender = start(send)
+            began = time.monotonic()
+            got = cond.wait(timeout) if what == "Condition" else cond.wait_for(bool, timeout)
+            took = time.monotonic() - began
+            stop.set()
+            sender.join()
+    assert got is False
+    assert ran > 0
+    assert took >= timeout - 0.005
+
+
+# T13, T14: the handler uses the lock that the main thread waits for.
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_t13_handler_tries_the_lock_that_main_waits_for(
+    impl: ModuleType, handle: Handle, kind: str
+) -> None:
+    lock = make_lock(impl, kind)
+    tried: list[object] = []
+    with held_elsewhere(lock) as let_go:
+
+        def attempt() -> None:
+            tried.append(lock.acquire(False))
+            tried.append(lock.acquire(timeout=0.02))
+            tried.append(lock.locked() if hasattr(lock, "locked") else True)
+            tried.append("locked" in repr(lock))
+            let_go.set()
+
+        handle(attempt)
+        kick = kick_when_parked(lock)
+        assert lock.acquire(timeout=DEADLINE)
+        kick.join()
+    assert tried == [False, False, True, True]
+    lock.release()
+    with pytest.raises(RuntimeError):
+        lock.release()
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+@pytest.mark.parametrize("timed", [True, False], ids=["timed", "untimed"])
+def test_t14_handler_takes_and_gives_back_the_lock_that_main_waits_for(
+    impl: ModuleType, handle: Handle, kind: str, timed: bool
+) -> None:
+    lock = make_lock(impl, kind)
+    with held_elsewhere(lock) as let_go:
+
+        def take() -> None:
+            let_go.set()
+            assert lock.acquire(timeout=DEADLINE)
+            lock.release()
+
+        handle(take)
+        kick = kick_when_parked(lock)
+        assert lock.acquire(timeout=DEADLINE) if timed else lock.acquire()
+        kick.join()
+    lock.release()
+    with pytest.raises(RuntimeError):
+        lock.release()
+
+
+def test_t14_handler_releases_the_lock_that_main_waits_for(
+    impl: ModuleType, handle: Handle
+) -> None:
+    lock = impl.Lock()
+    lock.acquire()
+    handle(lock.release)
+    kick = kick_when_parked(lock)
+    assert lock.acquire(timeout=DEADLINE)
+    assert lock.locked()
+    lock.release()
+    kick.join()
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_t14_lock_is_not_given_to_a_suspended_acquire(
+    impl: ModuleType, handle: Handle, kind: str
+) -> None:
+    """Others can have the lock as long as the handler runs."""
+    lock = make_lock(impl, kind)
+    with held_elsewhere(lock) as let_go:
+
+        def others() -> None:
+            let_go.set()
+            for _ in range(3):
+                start(lambda: lock.acquire(timeout=5) and lock.release()).join()
+                wait_until(lambda: try_in_thread(lock), 5, "the lock is free")
+
+        handle(others)
+        kick = kick_when_parked(lock)
+        assert lock.acquire(timeout=DEADLINE)
+        kick.join()
+    lock.release()
+
+
+def test_t14_handler_waits_for_another_lock(impl: ModuleType, handle: Handle) -> None:
+    """One thread is queued twice: in acquire(), and in the acquire() of its handler."""
+    outer, inner = impl.Lock(), impl.RLock()
+    events: list[str] = []
+    with held_elsewhere(outer) as let_go_outer, held_elsewhere(inner) as let_go_inner:
+
+        def nested() -> None:
+            events.append("handler")
+            let_go_outer.set()
+            let_inner_go = start(lambda: (parked(inner), let_go_inner.set()))
+            assert inner.acquire(timeout=DEADLINE)
+            events.append("inner")
+            inner.release()
+            let_inner_go.join()
+
+        handle(nested)
+        kick = kick_when_parked(outer)
+        assert outer.acquire(timeout=DEADLINE)
+        events.append("outer")
+        kick.join()
+    outer.release()
+    assert events == ["handler", "inner", "outer"]
+    assert queued(outer) == queued(inner) == 0
+
+
+def test_t14_nested_deadlines_are_their_own(impl: ModuleType, handle: Handle) -> None:
+    outer, inner = impl.Lock(), impl.Lock()
+    inner_result: list[bool] = []
+    with held_elsewhere(outer), held_elsewhere(inner):
+        handle(lambda: inner_result.append(inner.acquire(timeout=0.05)))
+        kick = kick_when_parked(outer)
+        began = time.monotonic()
+        assert outer.acquire(timeout=0.4) is False
+        assert time.monotonic() - began >= 0.395
+        kick.join()
+    assert inner_result == [False]
+
+
+def test_t14_signal_during_a_handler_that_waits(impl: ModuleType, handle: Handle) -> None:
+    """The handler waits for the lock and is interrupted itself, several levels deep."""
+    lock = impl.RLock()
+    depth = 0
+    with held_elsewhere(lock) as let_go:
+
+        def nested() -> None:
+            nonlocal depth
+            depth += 1
+            if depth == 4:
+                let_go.set()
+                return
+            kick = kick_when_parked(lock, 1 if is_ours(lock) else 0)
+            assert lock.acquire(timeout=DEADLINE)
+            lock.release()
+            kick.join()
+
+        handle(nested)
+        kick = kick_when_parked(lock)
+        assert lock.acquire(timeout=DEADLINE)
+        kick.join()
+    assert depth == 4
+    lock.release()
+    assert not lock._is_owned()
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_t13_storm_of_handlers_that_try_the_lock(
+    impl: ModuleType, handle: Handle, kind: str
+) -> None:
+    """Whatever point of acquire() and release() a handler interrupts, trying does not block."""
+    lock = make_lock(impl, kind)
+    cond = impl.Condition(impl.RLock())
+    ran = 0
+
+    def attempt() -> None:
+        nonlocal ran
+        ran += 1
+        if lock.acquire(False):
+            lock.release()
+        if cond.acquire(False):
+            cond.notify()
+            cond.release()
+
+    handle(attempt)
+    stop = threading.Event()
+
+    def send() -> None:
+        while not stop.wait(0.0005):
+            kick_main()
+
+    def contend() -> None:
+        while not stop.is_set():
+            with lock:
+                pass
+            with cond:
+                cond.notify_all()
+
+    helpers = [start(send), start(contend)]
+    try:
+        end = time.monotonic() + 0.3
+        while time.monotonic() < end or ran < 20:
+            assert lock.acquire(timeout=DEADLINE)
+            lock.release()
+            if lock.acquire(False):
+                lock.release()
+            with cond:
+                cond.notify()
+                cond.wait(0)
+    finally:
+        stop.set()
+        for helper in helpers:
+            helper.join()
+    assert lock.acquire(False)
+    lock.release()
+    assert queued(lock) == queued(cond) == 0
+
+
+def test_t14_handler_drops_the_last_references(impl: ModuleType, handle: Handle) -> None:
+    held: dict[str, Any] = {}
+    handle(lambda: (held.clear(), gc.collect()))
+
+    def kick() -> None:
+        # Holds no reference, so it cannot see that the main thread is parked.
+        time.sleep(10 * SETTLE)
+        kick_main(nudge=impl is threading)
+
+    lock, cond = impl.Lock(), impl.Condition(impl.RLock())
+    refs = [weakref.ref(lock), weakref.ref(cond)]
+    lock.acquire()
+    cond.acquire()
+
+    held["lock"] = lock
+    del lock
+    kicker = start(kick)
+    assert held["lock"].acquire(timeout=0.8) is False
+    kicker.join()
+    assert not held
+
+    held["cond"] = cond
+    del cond
+    kicker = start(kick)
+    assert held["cond"].wait(0.8) is False
+    kicker.join()
+    assert not held
+    gc.collect()
+    assert [ref() for ref in refs] == [None, None]
+
+
+# The handler uses the condition on which the main thread waits.
+
+
+@pytest.mark.parametrize("kind", LOCK_KINDS)
+def test_t14_handler_notifies_the_condition_on_which_main_waits(
+    impl: ModuleType, handle: Handle, kind: str
+) -> None:
+    cond = impl.Condition(make_lock(impl, kind))
+
+    def notify() -> None:
+        assert cond.acquire(True, DEADLINE)
+        cond.notify()
+        cond.release()
+
+    handle(notify)
+    cond.acquire()
+    kick = kick_when_parked(cond)
+    assert cond.wait(DEADLINE) is True
+    assert queued(cond) == 0
+    assert not try_in_thread(cond)
+    cond.release()
+    kick.join()
+
+
+@pytest.mark.parametrize("kind", LOCK_KINDS)
+def test_t14_lock_is_not_given_to_a_suspended_wait(
+    impl: ModuleType, handle: Handle, kind: str
+) -> None:
+    """Others, and the handler, can have the lock after they notified the suspended wait()."""
+    cond = impl.Condition(make_lock(impl, kind))
+
+    def notify_twice() -> None:
+        for _ in range(2):
+            assert cond.acquire(True, 5)
+            cond.notify()
+            # Longer than any waiter is willing to wait before the lock is handed to it.
+            time.sleep(0.005)
+            cond.release()
+
+    def others() -> None:
+        start(notify_twice).join()
+        assert cond.acquire(True, 5)
+        cond.release()
+        start(notify_twice).join()
+
+    handle(others)
+    cond.acquire()
+    kick = kick_when_parked(cond)
+    assert cond.wait(DEADLINE) is True
+    cond.release()
+    kick.join()
+    assert cond.acquire(False)
+    cond.release()
+
+
+@pytest.mark.parametrize("kind", LOCK_KINDS)
+@pytest.mark.parametrize("at_once", [True, False], ids=["notify(2)", "notify(1) twice"])
+def test_t14_handler_waits_on_the_condition_on_which_main_waits(
+    impl: ModuleType, handle: Handle, kind: str, at_once: bool
+) -> None:
+    cond = impl.Condition(make_lock(impl, kind))
+    inner: list[bool] = []
+
+    def wait() -> None:
+        cond.acquire()
+        inner.append(cond.wait(DEADLINE))
+        cond.release()
+
+    def notify() -> None:
+        parked(cond)
+        kick_main(nudge=impl is threading)
+        parked(cond, 2)
+        for n in [2] if at_once else [1, 1]:
+            cond.acquire()
+            cond.notify(n)
+            cond.release()
+
+    handle(wait)
+    cond.acquire()
+    notifier = start(notify)
+    assert cond.wait(DEADLINE) is True
+    assert not try_in_thread(cond)
+    cond.release()
+    notifier.join()
+    assert inner == [True]
+
+
+def test_t05_handler_holds_the_rlock_while_wait_is_suspended(
+    impl: ModuleType, handle: Handle
+) -> None:
+    """A depth that a handler adds is the handler's; wait() restores its own."""
+    lock = impl.RLock()
+    cond = impl.Condition(lock)
+    seen: list[object] = []
+
+    def use() -> None:
+        seen.append(lock._is_owned())
+        with lock, lock:
+            seen.append(lock._is_owned())
+            cond.notify()
+        seen.append(lock._is_owned())
+
+    handle(use)
+    lock.acquire()
+    lock.acquire()
+    kick = kick_when_parked(cond)
+    assert cond.wait(DEADLINE) is True
+    kick.join()
+    assert seen == [False, True, False]
+    lock.release()
+    lock.release()
+    assert not lock._is_owned()
+
+
+@fails_on_stdlib("wait() hangs, although the thread owns the lock")
+def test_t05_handler_keeps_the_rlock_when_wait_goes_on(impl: ModuleType) -> None:
+    """The handler leaves with the lock held: wait() must end with that level as well."""
+    check_script(
+        """
+        lock = impl.RLock()
+        cond = impl.Condition(lock)
+
+        def keep():
+            lock.acquire()
+            cond.notify()
+
+        on_signal(keep)
+        lock.acquire()
+        kick = kick_when_parked(cond)
+        print(cond.wait(DEADLINE))
+        kick.join()
+        assert lock._is_owned()
+        lock.release()
+        assert lock._is_owned()
+        lock.release()
+        assert not lock._is_owned()
+        """,
+        impl,
+        output="True",
+        limit=1 if impl is threading else CHILD_LIMIT,
+    )
+
+
+# T2: a notification that reaches a waiter which then raises is passed on.
+
+
+def waiting(cond: Any) -> bool:
+    """Wait on `cond`: the body of a thread."""
+    cond.acquire()
+    try:
+        return cond.wait(DEADLINE)
+    finally:
+        cond.release()
+
+
+def give_up(cond: Any, *threads: Any) -> None:
+    """Wake whoever still waits, so that the threads end."""
+    cond.acquire()
+    cond.notify_all()
+    cond.release()
+    for thread in threads:
+        thread.join()
+
+
+@fails_on_stdlib("the notification of a waiter that raises is lost")
+@pytest.mark.parametrize("kind", LOCK_KINDS)
+def test_t02_notified_by_its_own_handler_that_raises(
+    impl: ModuleType, handle: Handle, kind: str
+) -> None:
+    cond = impl.Condition(make_lock(impl, kind))
+
+    def notify_and_raise() -> None:
+        cond.acquire()
+        cond.notify()
+        cond.release()
+        raise Interrupt
+
+    handle(notify_and_raise)
+    cond.acquire()
+
+    def second() -> bool:
+        parked(cond)
+        return waiting(cond)
+
+    other, kick = start(second), kick_when_parked(cond, 2)
+    with pytest.raises(Interrupt):
+        cond.wait(DEADLINE)
+    cond.release()
+    kick.join()
+    try:
+        wait_until(lambda: other.done, patience(cond), "the other waiter wakes up")
+        assert other.join() is True
+    finally:
+        give_up(cond, other)
+
+
+@fails_on_stdlib("the notification of a waiter that raises is lost")
+@pytest.mark.parametrize("kind", LOCK_KINDS)
+@pytest.mark.parametrize("others", [1, 3])
+def test_t02_notified_while_the_handler_runs_that_raises(
+    impl: ModuleType, handle: Handle, kind: str, others: int
+) -> None:
+    cond = impl.Condition(make_lock(impl, kind))
+    in_handler, notified = threading.Event(), threading.Event()
+
+    def raise_when_notified() -> None:
+        in_handler.set()
+        assert notified.wait(DEADLINE)
+        raise Interrupt
+
+    def notify() -> None:
+        parked(cond, 1 + others)
+        kick_main(nudge=impl is threading)
+        assert in_handler.wait(DEADLINE)
+        cond.acquire()
+        cond.notify()
+        cond.release()
+        notified.set()
+
+    def later(n: int) -> bool:
+        parked(cond, 1 + n)
+        return waiting(cond)
+
+    handle(raise_when_notified)
+    cond.acquire()
+    # The main thread is the first in the queue.
+    waiters = [start(later, n) for n in range(others)]
+    notifier = start(notify)
+    with pytest.raises(Interrupt):
+        cond.wait(DEADLINE)
+    assert not try_in_thread(cond)
+    cond.release()
+    notifier.join()
+    try:
+        # Passed on to the next in the queue, and to nobody else.
+        wait_until(lambda: waiters[0].done, patience(cond), "the next waiter wakes up")
+        assert waiters[0].join() is True
+        parked(cond, others - 1)
+        assert not any(waiter.done for waiter in waiters[1:])
+    finally:
+        give_up(cond, *waiters)
+
+
+@pytest.mark.parametrize("kind", LOCK_KINDS)
+def test_t02_notification_that_nobody_takes_is_not_kept(
+    impl: ModuleType, handle: Handle, kind: str
+) -> None:
+    cond = impl.Condition(make_lock(impl, kind))
+
+    def notify_and_raise() -> None:
+        cond.acquire()
+        cond.notify()
+        cond.release()
+        raise Interrupt
+
+    handle(notify_and_raise)
+    cond.acquire()
+    kick = kick_when_parked(cond)
+    with pytest.raises(Interrupt):
+        cond.wait(DEADLINE)
+    kick.join()
+    assert cond.wait(0) is False
+    assert cond.wait(0.01) is False
+    assert queued(cond) == 0
+    cond.release()
+
+
+@pytest.mark.parametrize("kind", LOCK_KINDS)
+def test_t02_exception_of_an_unnotified_waiter_wakes_nobody(
+    impl: ModuleType, handle: Handle, kind: str
+) -> None:
+    cond = impl.Condition(make_lock(impl, kind))
+    handle(interrupt)
+    cond.acquire()
+
+    def second() -> bool:
+        parked(cond)
+        return waiting(cond)
+
+    other, kick = start(second), kick_when_parked(cond, 2)
+    with pytest.raises(Interrupt):
+        cond.wait(DEADLINE)
+    cond.release()
+    kick.join()
+    parked(cond, 1)
+    assert not other.done
+    cond.acquire()
+    cond.notify()
+    cond.release()
+    assert other.join() is True
+
+
+def test_t09_handler_that_returns_is_no_wake_up(impl: ModuleType, handle: Handle) -> None:
+    cond = impl.Condition()
+    ran = 0
+
+    def count() -> None:
+        nonlocal ran
+        ran += 1
+
+    handle(count)
+    with cond:
+        kick = kick_when_parked(cond)
+        assert cond.wait(0.2) is False
+        kick.join()
+    assert ran == 1
+
+
+def test_t11_handler_makes_the_predicate_true(impl: ModuleType, handle: Handle) -> None:
+    """A predicate that turns true without a notification is seen at the deadline."""
+    cond = impl.Condition()
+    done: list[int] = []
+    handle(lambda: done.append(1))
+    with cond:
+        kick = kick_when_parked(cond)
+        assert cond.wait_for(lambda: done, 0.3) == [1]
+        kick.join()
+
+
+# T4: interrupted, or failing, between queueing and letting go of the lock.
+
+
+class BadRelease(PlainLock):
+    """A lock whose release() fails when told to, before or after it has let go."""
+
+    fail = ""
+
+    def release(self) -> None:
+        fail, self.fail = self.fail, ""
+        if fail == "before":
+            raise Interrupt
+        super().release()
+        if fail == "after":
+            raise Interrupt
+
+    def locked(self) -> bool:
+        return self._lock.locked()
+
+
+@fails_on_stdlib("a waiter whose lock cannot be released stays queued")
+@pytest.mark.parametrize("fail", ["before", "after"])
+def test_t04_failing_release_dequeues_the_waiter(impl: ModuleType, fail: str) -> None:
+    lock = BadRelease()
+    cond = impl.Condition(lock)
+    cond.acquire()
+    lock.fail = fail
+    with pytest.raises(Interrupt):
+        cond.wait(DEADLINE)
+    assert queued(cond) == 0
+    if fail == "before":
+        assert lock.locked()
+    if lock.locked():
+        cond.release()
+    # Nobody in front of this one:
+    waiter = start(waiting, cond)
+    parked(cond)
+    cond.acquire()
+    cond.notify()
+    cond.release()
+    assert waiter.join() is True
+
+
+@fails_on_stdlib("a waiter whose lock cannot be released stays queued")
+def test_t04_signal_inside_the_release_of_a_foreign_lock(impl: ModuleType, handle: Handle) -> None:
+    class KickedRelease(BadRelease):
+        kick = False
+
+        def release(self) -> None:
+            if self.kick:
+                self.kick = False
+                signal.raise_signal(signal.SIGUSR1)
+            super().release()
+
+    lock = KickedRelease()
+    cond = impl.Condition(lock)
+    handle(interrupt)
+    cond.acquire()
+    lock.kick = True
+    with pytest.raises(Interrupt):
+        cond.wait(DEADLINE)
+    assert queued(cond) == 0
+    assert lock.locked()
+    cond.release()
+
+
+@fails_on_stdlib(
+    "a waiter stays queued when a signal comes before it has let go of the lock",
+    raises=(AssertionError, RuntimeError),
+    strict=False,
+)
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_t04_pending_signal_at_the_start_of_wait(
+    impl: ModuleType, handle: Handle, kind: str
+) -> None:
+    """Signals at every point of wait(): the lock is held, and nobody queued, after each."""
+    cond = impl.Condition(make_lock(impl, kind))
+    stop = threading.Event()
+    armed, interrupts, results = False, 0, 0
+
+    def raise_when_armed() -> None:
+        if armed:
+            raise Interrupt
+
+    handle(raise_when_armed)
+
+    def send() -> None:
+        pause = 0.0
+        while not stop.wait(pause):
+            kick_main()
+            pause = (pause + 0.00003) % 0.0012
+
+    sender = start(send)
+    try:
+        end = time.monotonic() + 0.3
+        while time.monotonic() < end or not interrupts:
+            cond.acquire()
+            try:
+                armed = True
+                cond.wait(0.0005)
+                armed = False
+                results += 1
+            except Interrupt:
+                armed = False
+                interrupts += 1
+            assert queued(cond) == 0
+            # Raises RuntimeError unless the lock is held.
+            cond.release()
+    finally:
+        armed = False
+        stop.set()
+        sender.join()
+    print(f"{interrupts} interrupted, {results} not")
+    assert cond.acquire(False)
+    cond.release()
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_signals_do_not_interrupt_other_threads(
+    impl: ModuleType, handle: Handle, kind: str
+) -> None:
+    lock = make_lock(impl, kind)
+    threads: list[int] = []
+    handle(lambda: threads.append(threading.get_ident()))
+    with held_elsewhere(lock) as let_go:
+        other = start(lambda: lock.acquire(timeout=DEADLINE) and lock.release() is None)
+        parked(lock)
+        signal.pthread_kill(other.ident, signal.SIGUSR1)
+        wait_until(lambda: threads)
+        assert not other.done
+        let_go.set()
+        assert other.join() is True
+    assert threads == [threading.main_thread().ident]
