@@ -1,0 +1,64 @@
+"""The floor: what an operation would cost if the lock did nothing at all.
+
+``floor.c`` holds a type with two methods that do nothing.  For operations that are calls, the
+floor is a call of the same shape of one of them; for a creation it is ``object()``.  For a
+with-block it is an object whose class has the two methods, already bound to another object, as
+``__enter__`` and ``__exit__``.  Such methods do not bind again, and so this is the cheapest context
+manager that the interpreter can run: no bound method is made, and no lock is touched.
+(``contextlib.nullcontext`` is Python code and several times slower; the C context managers of the
+standard library all do some work.)
+
+The extension is compiled on demand, into a temporary directory, with the compiler that built the
+interpreter.  Where there is none, there is no floor, and everything else works.
+"""
+
+import functools
+import importlib.machinery
+import importlib.util
+import shlex
+import subprocess
+import sysconfig
+import tempfile
+from pathlib import Path
+from typing import Any
+
+NAME = "bench_floor"
+SOURCE = Path(__file__).with_name("floor.c")
+
+
+def _command(target: Path) -> list[str]:
+    link = shlex.split(sysconfig.get_config_var("LDSHARED") or "cc -shared")
+    flags = shlex.split(sysconfig.get_config_var("CCSHARED") or "-fPIC")
+    include = {sysconfig.get_path("include"), sysconfig.get_path("platinclude")}
+    return [
+        *link,
+        *flags,
+        "-O3",
+        "-DNDEBUG",
+        *(f"-I{folder}" for folder in sorted(include)),
+        str(SOURCE),
+        "-o",
+        str(target),
+    ]
+
+
+@functools.cache
+def load() -> Any:
+    """An object whose methods do nothing, or None where it cannot be compiled."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / (NAME + importlib.machinery.EXTENSION_SUFFIXES[0])
+        try:
+            subprocess.run(_command(target), check=True, capture_output=True, timeout=60)
+        except (OSError, subprocess.SubprocessError):
+            return None
+        spec = importlib.util.spec_from_file_location(NAME, target)
+        if spec is None or spec.loader is None:
+            return None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module.Nothing()
+
+
+def context_manager(nothing: Any) -> object:
+    """An empty context manager over the two methods of *nothing*."""
+    return type("Empty", (), {"__enter__": nothing.enter, "__exit__": nothing.leave})()

@@ -1,0 +1,67 @@
+"""The interpreter and the machine that the figures belong to."""
+
+import os
+import platform
+import re
+import sys
+import sysconfig
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import implementations
+
+
+def _package(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(), re.MULTILINE)
+        if found:
+            return found[1]
+    return platform.processor() or platform.machine()
+
+
+def environment() -> dict[str, Any]:
+    """The interpreter and the machine that the figures belong to."""
+    available = {i.name for i in implementations.available()}
+    usable = getattr(os, "sched_getaffinity", None)
+    return {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "compiler": platform.python_compiler(),
+        "debug_build": hasattr(sys, "gettotalrefcount"),
+        "free_threaded": implementations.FREE_THREADED,
+        "gil": implementations.gil_enabled(),
+        "pyfastlock": _package("pyfastlock"),
+        "fastrlock": _package("fastrlock") if "fastrlock" in available else None,
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": len(usable(0)) if usable else os.cpu_count(),
+    }
+
+
+def title(machine: dict[str, Any]) -> str:
+    """The interpreter in a few words."""
+    build = " free-threaded" if machine["free_threaded"] else ""
+    debug = " debug build" if machine["debug_build"] else ""
+    gil = "GIL" if machine["gil"] else "no GIL"
+    return f"{machine['implementation']} {machine['python']}{build}{debug} ({gil})"
+
+
+def subtitle(machine: dict[str, Any]) -> str:
+    """The machine in a few words."""
+    return f"{machine['system']}, {machine['cores']} cores, {machine['processor']}"
+
+
+def slug(machine: dict[str, Any]) -> str:
+    """The interpreter in a file's name."""
+    major_minor = ".".join(machine["python"].split(".")[:2])
+    flags = sysconfig.get_config_var("ABIFLAGS") or ""
+    return f"python{major_minor}{flags}"
