@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import chart
+import contention
+import handoffs
 import implementations
 import processes
 from machine import environment, slug, subtitle, title
@@ -31,7 +33,7 @@ from operations import OPERATIONS, Operation
 from programs import PROGRAMS, Program
 from progress import Progress
 from report import duration, report
-from scenarios import SCENARIOS, Scenario
+from scenarios import Scenario
 from timing import (
     Plan,
     Round,
@@ -91,7 +93,7 @@ def _matches(task: Task | Program, only: str) -> bool:
 
 def select(plan_name: str, only: str | None) -> list[Task]:
     """The operations and scenarios of *plan_name*, or those whose name or group matches *only*."""
-    tasks: tuple[Task, ...] = (*OPERATIONS, *SCENARIOS)
+    tasks: tuple[Task, ...] = (*OPERATIONS, *contention.SCENARIOS, *handoffs.SCENARIOS)
     if only is not None:
         return [task for task in tasks if _matches(task, only)]
     return [task for task in tasks if task.quick or plan_name == "full"]
@@ -115,6 +117,7 @@ def measure(task: Task, plan: Plan) -> dict[str, Any]:
         "name": task.name,
         "rounds": [{name: sample.ns for name, sample in r.items()} for r in samples],
         "cpu_ns": [{name: sample.cpu_ns for name, sample in r.items()} for r in samples],
+        "sleeps": [{name: sample.sleeps_each for name, sample in r.items()} for r in samples],
     }
     if task.fairness:
         record["jain"] = [{name: sample.jain for name, sample in r.items()} for r in samples]
@@ -187,7 +190,7 @@ def summarise(task: Task, record: dict[str, Any]) -> dict[str, Any]:
     ):
         ratio = ratios(rounds, slow, fast)
         row[key] = ratio.as_dict() if ratio else None
-    for key in ("jain", "cpu_ns"):
+    for key in ("jain", "cpu_ns", "sleeps"):
         if key in record:
             row[key] = {n: s.as_dict() for n, s in by_implementation(record[key]).items()}
     return row

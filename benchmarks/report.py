@@ -75,8 +75,9 @@ def contention(rows: Sequence[dict[str, Any]]) -> str:
         for name in implementations.NAMES:
             if name in row["cpu_ns"]:
                 cpu = duration(row["cpu_ns"][name]["median"])
+                sleeps = f", {row['sleeps'][name]['median']:.2g} sleeps" if "sleeps" in row else ""
                 jain = f", fairness {row['jain'][name]['median']:.2f}" if "jain" in row else ""
-                lines.append(f"  {row['operation']}, {name}: CPU {cpu} an operation{jain}")
+                lines.append(f"  {row['operation']}, {name}: CPU {cpu}{sleeps}{jain}")
     return "\n".join(lines)
 
 

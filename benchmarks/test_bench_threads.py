@@ -3,10 +3,12 @@
 import statistics
 from dataclasses import replace
 
+import contention
+import handoffs
 import pytest
 from implementations import Implementation, available
 from pytest_benchmark.fixture import BenchmarkFixture
-from scenarios import SCENARIOS, Sample, Scenario
+from scenarios import Sample, Scenario
 
 ROUNDS = 5
 SMOKE_SHARE = 50
@@ -17,7 +19,7 @@ SMOKE_THREADS = 100
     ("scenario", "implementation"),
     [
         pytest.param(scenario, implementation, id=f"{scenario.name}-{implementation.name}")
-        for scenario in SCENARIOS
+        for scenario in (*contention.SCENARIOS, *handoffs.SCENARIOS)
         for implementation in available()
         if scenario.supported(implementation)
     ],

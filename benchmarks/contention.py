@@ -1,0 +1,190 @@
+"""Threads that want the same lock, and threads that wait while others do not.
+
+What they do while they hold it, the *section*, is short (a number is counted up), medium (some
+microseconds of Python code) or released (some microseconds of zlib, which gives the GIL up).
+"""
+
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from implementations import Implementation
+from scenarios import Sample, Scenario, Stopwatch, run_together
+
+BATCH = 50
+"""Acquisitions between two looks at whether the work is done."""
+
+STACK_BYTES = 128 * 1024
+"""Stack of each of thousands of waiting threads."""
+
+TIMEOUT_S = 1e-6
+"""Long enough to make a waiter queue itself, short enough to be over at once."""
+
+MEDIUM = range(100)
+"""What a medium section counts through."""
+
+PAYLOAD = bytes(8192)
+"""Large enough that zlib computes its checksum without the GIL."""
+
+
+def _contended(lock: object, threads: int, acquisitions: int) -> Sample:
+    counts = [0] * threads
+    total = 0
+
+    def worker(index: int) -> None:
+        nonlocal total
+        count = 0
+        while total < acquisitions:
+            for _ in range(BATCH):
+                with lock:  # type: ignore[attr-defined]
+                    total += 1
+            count += BATCH
+        counts[index] = count
+
+    watch = run_together([lambda index=index: worker(index) for index in range(threads)])
+    if total != sum(counts):
+        raise AssertionError(f"no mutual exclusion: {total} != {sum(counts)}")
+    return watch.sample(total, counts)
+
+
+def contended_rlock(implementation: Implementation, threads: int, size: int) -> Sample:
+    """*threads* threads take one RLock, at least *size* times in all."""
+    return _contended(implementation.RLock(), threads, size)
+
+
+def contended_lock(implementation: Implementation, threads: int, size: int) -> Sample:
+    """*threads* threads take one Lock, at least *size* times in all."""
+    return _contended(implementation.Lock(), threads, size)
+
+
+def contended_section(
+    implementation: Implementation, threads: int, size: int, section: str
+) -> Sample:
+    """*threads* threads take one RLock, *size* times in all, for a longer section."""
+    lock = implementation.RLock()  # type: ignore[misc]
+    counts = [0] * threads
+    total = 0
+
+    def worker(index: int) -> None:
+        nonlocal total
+        count = 0
+        while total < size:
+            with lock:
+                total += 1
+                if section == "medium":
+                    for _ in MEDIUM:
+                        pass
+                else:
+                    zlib.crc32(PAYLOAD)
+            count += 1
+        counts[index] = count
+
+    watch = run_together([lambda index=index: worker(index) for index in range(threads)])
+    if total != sum(counts):
+        raise AssertionError(f"no mutual exclusion: {total} != {sum(counts)}")
+    return watch.sample(total, counts)
+
+
+@contextmanager
+def _small_stacks() -> Iterator[None]:
+    before = threading.stack_size(STACK_BYTES)
+    try:
+        yield
+    finally:
+        threading.stack_size(before)
+
+
+@contextmanager
+def waiting(condition: object, waiters: int) -> Iterator[None]:
+    """*waiters* threads that all sleep in ``condition.wait()`` while the block runs."""
+    ready = 0
+    over = False
+
+    def waiter() -> None:
+        nonlocal ready
+        with condition:  # type: ignore[attr-defined]
+            ready += 1
+            while not over:
+                condition.wait()  # type: ignore[attr-defined]
+
+    threads = [threading.Thread(target=waiter, daemon=True) for _ in range(waiters)]
+    started = []
+    try:
+        with _small_stacks():
+            for thread in threads:
+                thread.start()
+                started.append(thread)
+        # A waiter keeps the lock from its `ready += 1` until wait() gives it up, so whoever holds
+        # the lock and sees the full number knows that all of them are asleep.
+        while True:
+            with condition:  # type: ignore[attr-defined]
+                if ready == waiters:
+                    break
+            time.sleep(0.001)
+        yield
+    finally:
+        with condition:  # type: ignore[attr-defined]
+            over = True
+            condition.notify_all()  # type: ignore[attr-defined]
+        for thread in started:
+            thread.join()
+
+
+def timed_out_wait(implementation: Implementation, threads: int, size: int) -> Sample:
+    """*size* waits that time out, while *threads* other threads wait on the same Condition."""
+    condition = implementation.Condition()
+    with waiting(condition, threads), condition, Stopwatch() as watch:
+        for _ in range(size):
+            condition.wait(TIMEOUT_S)
+    return watch.sample(size)
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    *(
+        Scenario(
+            f"contended, {threads} threads",
+            f"{type_}, {threads} threads contending",
+            __name__,
+            f"contended_{type_.lower()}",
+            type_,
+            threads,
+            1_500_000,
+            fairness=True,
+            quick=type_ == "RLock" and threads == 4,
+            floor="contended" if type_ == "Lock" else None,
+        )
+        for threads in (2, 4, 8, 16, 32)
+        for type_ in ("RLock", "Lock")
+    ),
+    *(
+        Scenario(
+            f"contended, {threads} threads",
+            f"RLock, {threads} threads, {section} section",
+            __name__,
+            "contended_section",
+            "RLock",
+            threads,
+            20_000,
+            fairness=True,
+            arguments=(section,),
+        )
+        for threads in (2, 4, 8, 16, 32)
+        for section in ("medium", "released")
+    ),
+    *(
+        Scenario(
+            "timed-out wait among waiters",
+            f"timed-out wait among {waiters:,} waiters",
+            __name__,
+            "timed_out_wait",
+            "Condition",
+            waiters,
+            300,
+            scalable=False,
+            quick=waiters == 1000,
+        )
+        for waiters in (10, 1000, 5000)
+    ),
+)
