@@ -16,6 +16,7 @@ from setuptools.errors import CompileError, LinkError, SetupError
 SOURCES = [
     "csrc/module.c",
     "csrc/platform/clock.c",
+    "csrc/platform/cpu.c",
     "csrc/platform/fatal.c",
     "csrc/park/park.c",
     "csrc/core/bucket.c",
@@ -25,6 +26,7 @@ SOURCES = [
     "csrc/core/cond.c",
     "csrc/core/event.c",
     "csrc/core/sema.c",
+    "csrc/core/spin.c",
     "csrc/core/barrier.c",
     "csrc/core/fork.c",
     "csrc/core/lockable.c",

@@ -290,7 +290,8 @@ wait_as(fl_barrier *barrier, fl_waiter *waiter, int64_t timeout_ns, fl_barrier_a
         fl_blocker *blocker)
 {
     arrive_ctx ctx = {.barrier = barrier, .waiter = waiter, .acts = action.run != NULL};
-    *index = barrier->parties - 1; /* the last one's */
+    *index = barrier->parties - 1;    /* the last one's */
+    waiter->is_woken_with_all = true; /* B2 */
     for (;;) {
         if (blocker && !blocker->poll(blocker)) {
             return FL_BARRIER_GIVEN_UP;

@@ -3,11 +3,15 @@
 #include <assert.h>
 
 #include "core/thread.h"
+#include "platform/cpu.h"
 #include "platform/fatal.h"
 
 /* 2 ** 10 buckets of one cache line.  Only threads that are blocked at the same time share a bucket's list, so this is
  * plenty for a thousand blocked threads with a key each, and 64 KiB are touched by nobody but fork(). */
 enum { BUCKET_BITS = 10, BUCKET_COUNT = 1 << BUCKET_BITS };
+
+/* How often the mutex of a bucket is tried before the thread sleeps for it: a microsecond or two. */
+enum { TRIES = 100 };
 
 static fl_bucket buckets[BUCKET_COUNT];
 
@@ -25,6 +29,12 @@ fl_bucket_of(const void *key)
 void
 fl_bucket_lock(fl_bucket *bucket)
 {
+    for (int i = 0; i < TRIES; i++) {
+        if (pthread_mutex_trylock(&bucket->mutex) == 0) {
+            return;
+        }
+        fl_cpu_relax();
+    }
     fl_must("pthread_mutex_lock", pthread_mutex_lock(&bucket->mutex));
 }
 
@@ -93,7 +103,7 @@ is_consistent(fl_waiter **link, const void *key)
     return *link == NULL || (*link)->tail == previous;
 }
 
-void
+bool
 fl_bucket_put_in(fl_bucket *bucket, fl_waiter *waiter, const void *key)
 {
     fl_waiter **link = fl_bucket_queue(bucket, key);
@@ -121,6 +131,7 @@ fl_bucket_put_in(fl_bucket *bucket, fl_waiter *waiter, const void *key)
         head->tail = waiter;
     }
     assert(is_consistent(link, key));
+    return head == NULL;
 }
 
 void
@@ -194,7 +205,7 @@ keep_own(fl_bucket *bucket)
         while (waiter) {
             fl_waiter *next = waiter->next;
             if (waiter->thread == self) {
-                fl_bucket_put_in(bucket, waiter, fl_load_relaxed_ptr(&waiter->key));
+                (void)fl_bucket_put_in(bucket, waiter, fl_load_relaxed_ptr(&waiter->key));
             }
             else if (waiter->on_leave) {
                 (void)waiter->on_leave(waiter, false);

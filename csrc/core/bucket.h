@@ -7,15 +7,18 @@
 #include <pthread.h>
 
 #include "core/parking_lot.h"
+#include "core/spin.h"
 #include "platform/compiler.h"
 
 typedef struct {
     _Alignas(FL_CACHE_LINE) pthread_mutex_t mutex;
-    fl_waiter *queues; /* the heads of its keys' FIFOs; under mutex */
+    fl_waiter *queues;       /* the heads of its keys' FIFOs; under mutex */
+    fl_spin_history history; /* of the waits that began here; without a mutex */
 } fl_bucket;
 
 fl_bucket *fl_bucket_of(const void *key);
 
+/* Its holder does a few steps, so this spins for a moment before it sleeps. */
 void fl_bucket_lock(fl_bucket *bucket);
 void fl_bucket_unlock(fl_bucket *bucket);
 
@@ -40,8 +43,9 @@ void fl_buckets_after_fork_in_child(void);
 /* The link that points to the head of the key's FIFO; a link that holds NULL where nobody waits. */
 fl_waiter **fl_bucket_queue(fl_bucket *bucket, const void *key);
 
-/* Queues the waiter for `key`: at the end, or at the front where it has waited longer than the first. */
-void fl_bucket_put_in(fl_bucket *bucket, fl_waiter *waiter, const void *key);
+/* Queues the waiter for `key`: at the end, or at the front where it has waited longer than the first.
+ * Returns whether it is the only one. */
+bool fl_bucket_put_in(fl_bucket *bucket, fl_waiter *waiter, const void *key);
 
 /* Takes a queued waiter out. */
 void fl_bucket_take_out(fl_bucket *bucket, fl_waiter *waiter);

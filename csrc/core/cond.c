@@ -65,7 +65,7 @@ wait_as(fl_cond *cond, fl_cond_lock lock, fl_waiter *waiter, int64_t deadline_ns
         return FL_COND_GIVEN_UP;
     }
     fl_cond_enqueue(cond, waiter); /* C1 */
-    uint64_t depth = lock.ops->release_all(lock.lock);
+    uint64_t depth = lock.ops->release_all(lock.lock, waiter);
     if (depth == 0) {
         (void)fl_lot_cancel(waiter);
         pass_on(cond, lock, waiter);
@@ -94,7 +94,7 @@ fl_cond_give_way(fl_cond_lock lock, fl_blocker *blocker_back)
     if (fl_thread_register() == 0) {
         return FL_COND_NO_MEMORY; /* before the lock is released */
     }
-    uint64_t depth = lock.ops->release_all(lock.lock);
+    uint64_t depth = lock.ops->release_all(lock.lock, NULL);
     if (depth == 0) {
         return FL_COND_NOT_HELD;
     }

@@ -71,6 +71,7 @@ mark_parked(void *arg)
 static fl_event_result
 wait_as(fl_event *event, fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker)
 {
+    waiter->is_woken_with_all = true; /* E2 */
     if (!fl_lot_enqueue(waiter, event, mark_parked, event)) {
         return FL_EVENT_WAS_SET;
     }

@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "core/bucket.h"
+#include "core/spin.h"
 #include "core/thread.h"
 #include "platform/fatal.h"
 
@@ -23,6 +24,7 @@ after_fork_in_parent(void)
 static void
 after_fork_in_child(void)
 {
+    fl_spin_after_fork_in_child();
     fl_thread_after_fork_in_child();
     fl_buckets_after_fork_in_child();
 }
@@ -32,6 +34,7 @@ static int init_error;
 static void
 init_once(void)
 {
+    fl_spin_init();
     init_error = fl_thread_init();
     if (init_error == 0) {
         init_error = fl_buckets_init();

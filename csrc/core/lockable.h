@@ -39,8 +39,9 @@ typedef struct {
     fl_lock_result (*try_lock)(void *lock);
     /* If the lock is held, marks it as having waiters and returns true.  Under the mutex of the lock's bucket. */
     bool (*mark_parked)(void *lock);
-    /* Releases the lock, however often it is held.  Returns how often that was, 0 where it was not held. */
-    uint64_t (*release_all)(void *lock);
+    /* Releases the lock, however often it is held.  Returns how often that was, 0 where it was not held.  `later` as
+     * for fl_lot_unpark_one. */
+    uint64_t (*release_all)(void *lock, fl_waiter *later);
     /* Makes up for a release_all that returned `depth`, after the lock has been taken once. */
     void (*restore)(void *lock, uint64_t depth);
 } fl_lock_ops;

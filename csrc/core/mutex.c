@@ -27,10 +27,10 @@ release_to(void *arg, fl_waiter *first, bool more)
 }
 
 FL_SLOW bool
-fl_mutex_unlock_slow(fl_mutex *mutex)
+fl_mutex_unlock_slow(fl_mutex *mutex, fl_waiter *later)
 {
     unlock_ctx ctx = {.mutex = mutex};
-    fl_lot_unpark_one(mutex, release_to, &ctx);
+    fl_lot_unpark_one(mutex, release_to, &ctx, later);
     return ctx.was_held;
 }
 
@@ -62,9 +62,9 @@ mark_parked(void *lock)
 }
 
 static uint64_t
-release_all(void *lock)
+release_all(void *lock, fl_waiter *later)
 {
-    return fl_mutex_unlock(lock) ? 1 : 0;
+    return fl_mutex_unlock_fast(lock) || fl_mutex_unlock_slow(lock, later) ? 1 : 0;
 }
 
 static void

@@ -65,9 +65,9 @@ fl_mutex_try_lock(fl_mutex *mutex)
     return false;
 }
 
-/* Releases the mutex and wakes one waiter.  False where it is not held.  Never blocks for longer than a queue
- * operation. */
-bool fl_mutex_unlock_slow(fl_mutex *mutex);
+/* Releases the mutex and wakes one waiter; `later` as for fl_lot_unpark_one.  False where it is not held.  Never blocks
+ * for longer than a queue operation. */
+bool fl_mutex_unlock_slow(fl_mutex *mutex, fl_waiter *later);
 
 /* Releases the mutex if it is held and nobody waits. */
 static inline bool
@@ -80,7 +80,7 @@ fl_mutex_unlock_fast(fl_mutex *mutex)
 static inline bool
 fl_mutex_unlock(fl_mutex *mutex)
 {
-    return FL_LIKELY(fl_mutex_unlock_fast(mutex)) || fl_mutex_unlock_slow(mutex);
+    return FL_LIKELY(fl_mutex_unlock_fast(mutex)) || fl_mutex_unlock_slow(mutex, NULL);
 }
 
 static inline bool

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/bucket.h"
+#include "core/spin.h"
 #include "core/thread.h"
 #include "platform/clock.h"
 
@@ -24,6 +25,7 @@ chain_or_wake(fl_chain *chain, fl_waiter *waiter)
         fl_parker_wake(&waiter->parker);
         return;
     }
+    waiter->waker = fl_thread_self();
     waiter->next = NULL;
     *chain->end = waiter;
     chain->end = &waiter->next;
@@ -36,6 +38,26 @@ wake_all(fl_waiter *first)
         fl_waiter *waiter = first;
         first = waiter->next; /* the waiter is gone once it is woken */
         fl_parker_wake(&waiter->parker);
+    }
+}
+
+/* Wakes them while the calling thread has its runtime, if it has one. */
+static void
+wake_attached(fl_waiter *first)
+{
+    if (first) {
+        fl_spin_runtime_held();
+        wake_all(first);
+    }
+}
+
+/* L8 */
+static void
+pay(fl_waiter *waiter)
+{
+    if (waiter->owed) {
+        fl_parker_wake(&waiter->owed->parker);
+        waiter->owed = NULL;
     }
 }
 
@@ -64,7 +86,12 @@ fl_waiter_init(fl_waiter *waiter, bool keeps_place)
     waiter->notified = false;
     waiter->handed_off = false;
     waiter->polling = false;
+    waiter->is_first = false;
+    waiter->is_woken_with_all = false;
+    waiter->was_interrupted = false;
     waiter->place = 0;
+    waiter->waker = 0;
+    waiter->owed = NULL;
     waiter->on_leave = NULL;
     waiter->keeps_place = keeps_place;
     waiter->thread = fl_thread_register();
@@ -113,7 +140,7 @@ fl_lot_enqueue(fl_waiter *waiter, const void *key, bool (*validate)(void *ctx), 
     fl_bucket_lock(bucket);
     bool valid = validate(ctx);
     if (valid) {
-        fl_bucket_put_in(bucket, waiter, key);
+        waiter->is_first = fl_bucket_put_in(bucket, waiter, key);
     }
     fl_bucket_unlock(bucket);
     return valid;
@@ -159,6 +186,7 @@ leave_by_itself(fl_bucket *bucket, fl_waiter *waiter)
 static leave_result
 interrupt(fl_bucket *bucket, fl_waiter *waiter)
 {
+    waiter->was_interrupted = true;
     if (waiter->keeps_place) {
         waiter->polling = true;
     }
@@ -182,10 +210,20 @@ leave(fl_waiter *waiter, fl_sleep_result slept)
     return result;
 }
 
+/* Of the bucket that it waits in; it may be requeued meanwhile. */
+static fl_spin_history *
+history_of(fl_waiter *waiter)
+{
+    return &fl_bucket_of(fl_load_relaxed_ptr(&waiter->key))->history;
+}
+
 /* Sleeps, detached, until the waiter is unparked or has left its queue or has to poll. */
 static fl_wait_result
 sleep_detached(fl_waiter *waiter, int64_t *deadline_ns, bool interruptible)
 {
+    if ((waiter->is_first || waiter->is_woken_with_all) && !waiter->was_interrupted) {
+        fl_spin_for_wake(&waiter->parker, history_of(waiter), *deadline_ns);
+    }
     for (;;) {
         fl_sleep_result slept = fl_parker_sleep(&waiter->parker, *deadline_ns, interruptible);
         if (slept == FL_SLEEP_WOKEN) {
@@ -234,9 +272,14 @@ fl_lot_sleep(fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker)
     do {
         if (blocker) {
             blocker->detach(blocker);
+            fl_spin_runtime_left();
         }
+        pay(waiter);
         result = sleep_detached(waiter, &deadline_ns, blocker && blocker->interruptible);
         if (blocker) {
+            if (result == FL_WAIT_UNPARKED) {
+                fl_spin_for_runtime(waiter->waker);
+            }
             blocker->attach(blocker);
         }
     } while (result == FL_WAIT_INTERRUPTED && poll_in_place(waiter, blocker, &result));
@@ -254,6 +297,7 @@ fl_lot_end_polling(fl_waiter *waiter)
 bool
 fl_lot_cancel(fl_waiter *waiter)
 {
+    pay(waiter);
     fl_bucket *bucket = fl_bucket_lock_of(waiter);
     bool cancelled = waiter->queued;
     if (cancelled) {
@@ -269,7 +313,7 @@ fl_lot_cancel(fl_waiter *waiter)
 /* ---- waking ---- */
 
 void
-fl_lot_unpark_one(const void *key, fl_unpark_fn *decide, void *ctx)
+fl_lot_unpark_one(const void *key, fl_unpark_fn *decide, void *ctx, fl_waiter *later)
 {
     fl_bucket *bucket = fl_bucket_of(key);
     fl_bucket_lock(bucket);
@@ -280,7 +324,12 @@ fl_lot_unpark_one(const void *key, fl_unpark_fn *decide, void *ctx)
         chain_or_wake(&chain, first);
     }
     fl_bucket_unlock(bucket);
-    wake_all(chain.first);
+    if (later) {
+        later->owed = chain.first;
+    }
+    else {
+        wake_attached(chain.first);
+    }
 }
 
 size_t
@@ -292,7 +341,7 @@ fl_lot_unpark_many(const void *key, const fl_unpark_ops *ops, void *ctx)
     size_t count = chain_first(&chain, bucket, key, ops, ops->begin(ctx), ctx);
     ops->end(ctx, *fl_bucket_queue(bucket, key) != NULL);
     fl_bucket_unlock(bucket);
-    wake_all(chain.first);
+    wake_attached(chain.first);
     return count;
 }
 
@@ -310,7 +359,7 @@ fl_lot_requeue(const void *from, const void *to, size_t most, fl_requeue_fn *dec
         bool requeued = decide(ctx, waiter);
         fl_bucket_take_out(bucket, waiter);
         if (requeued) {
-            fl_bucket_put_in(target, waiter, to);
+            (void)fl_bucket_put_in(target, waiter, to);
         }
         else {
             chain_or_wake(&chain, waiter);
@@ -319,7 +368,7 @@ fl_lot_requeue(const void *from, const void *to, size_t most, fl_requeue_fn *dec
     }
     done(ctx, *fl_bucket_queue(bucket, from) != NULL);
     fl_bucket_unlock_both(bucket, target);
-    wake_all(chain.first);
+    wake_attached(chain.first);
     return count;
 }
 

@@ -30,7 +30,11 @@
  * L6  Under a bucket's mutex: no call of the runtime, no allocation, no sleep.  Two buckets are locked in the order
  *     of their addresses.
  * L7  A waiter that is polling is woken under the mutex: a fork in its poll() finds it queued or woken, never in
- *     between. */
+ *     between.
+ * L8  A thread that has taken a waiter out and keeps it as `owed`, to wake it when it is detached, runs nothing of the
+ *     runtime until then: the next thing that it does is fl_lot_sleep or fl_lot_cancel, which pay.
+ *
+ * Before it sleeps a waiter spins, and before it attaches again it gives its waker time to detach: core/spin.h. */
 
 #ifndef FL_PARKING_LOT_H
 #define FL_PARKING_LOT_H
@@ -67,13 +71,18 @@ struct fl_waiter {
     bool handed_off; /* the primitive was given to it by the unparker */
     bool polling;    /* its thread runs code of the runtime: it can be unparked, but not requeued (L7) */
 
+    uint64_t waker; /* the serial of the thread that has unparked it, for core/spin.h */
     uint32_t place; /* the unparker's note: which of those that it has unparked together this one is */
 
     /* The owner's; constant while queued. */
-    fl_leave_fn *on_leave; /* or NULL */
-    bool keeps_place;      /* stays queued while an interruption is dealt with; see L5 */
-    uint64_t thread;       /* its serial */
-    int64_t since_ns;      /* when it was first queued, for fairness; set anew by a notification */
+    fl_leave_fn *on_leave;  /* or NULL */
+    fl_waiter *owed;        /* what the thread has taken out, and wakes as soon as it is detached */
+    bool is_first;          /* nobody waited for the key before it when it was queued */
+    bool was_interrupted;   /* so its wait takes long, and it does not spin again */
+    bool is_woken_with_all; /* all that wait for its key are unparked in one step, so that it need not be the first */
+    bool keeps_place;       /* stays queued while an interruption is dealt with; see L5 */
+    uint64_t thread;        /* its serial */
+    int64_t since_ns;       /* when it was first queued, for fairness; set anew by a notification */
     fl_parker parker;
 };
 
@@ -113,8 +122,9 @@ bool fl_lot_cancel(fl_waiter *waiter);
  * change the primitive's word and the waiter's `handed_off`.  True takes the waiter out and wakes it. */
 typedef bool fl_unpark_fn(void *ctx, fl_waiter *first, bool more);
 
-/* Unparks the waiter that has waited longest for `key`, if `decide` says so.  Wakes it when the mutex is free again. */
-void fl_lot_unpark_one(const void *key, fl_unpark_fn *decide, void *ctx);
+/* Unparks the waiter that has waited longest for `key`, if `decide` says so.  Wakes it when the mutex is free again or,
+ * where the calling thread is about to sleep as `later`, at the beginning of that sleep, when it is detached. */
+void fl_lot_unpark_one(const void *key, fl_unpark_fn *decide, void *ctx, fl_waiter *later);
 
 /* How several waiters are unparked in one step.  Each runs under the bucket's mutex. */
 typedef struct {

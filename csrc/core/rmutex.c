@@ -31,9 +31,9 @@ release_to(void *arg, fl_waiter *first, bool more)
 }
 
 FL_SLOW void
-fl_rmutex_unlock_slow(fl_rmutex *mutex)
+fl_rmutex_unlock_slow(fl_rmutex *mutex, fl_waiter *later)
 {
-    fl_lot_unpark_one(mutex, release_to, mutex);
+    fl_lot_unpark_one(mutex, release_to, mutex, later);
 }
 
 /* ---- fl_lock_ops ---- */
@@ -64,9 +64,9 @@ mark_parked(void *lock)
 }
 
 static uint64_t
-release_all(void *lock)
+release_all(void *lock, fl_waiter *later)
 {
-    return fl_rmutex_is_owned(lock) ? fl_rmutex_release_all(lock) : 0;
+    return fl_rmutex_is_owned(lock) ? fl_rmutex_release_all(lock, later) : 0;
 }
 
 static void

@@ -101,17 +101,17 @@ fl_rmutex_try_lock(fl_rmutex *mutex)
     return FL_LOCK_ACQUIRED;
 }
 
-/* Releases a mutex that is held by the caller once, and wakes one waiter.  Never blocks for longer than a queue
- * operation. */
-void fl_rmutex_unlock_slow(fl_rmutex *mutex);
+/* Releases a mutex that is held by the caller once, and wakes one waiter; `later` as for fl_lot_unpark_one.  Never
+ * blocks for longer than a queue operation. */
+void fl_rmutex_unlock_slow(fl_rmutex *mutex, fl_waiter *later);
 
 /* Gives the mutex up, which the caller holds with extra == 0. */
 static inline void
-fl_rmutex_release(fl_rmutex *mutex)
+fl_rmutex_release(fl_rmutex *mutex, fl_waiter *later)
 {
     uint64_t word = fl_thread_self();
     if (FL_UNLIKELY(!fl_cas_release_u64(&mutex->word, &word, 0))) {
-        fl_rmutex_unlock_slow(mutex);
+        fl_rmutex_unlock_slow(mutex, later);
     }
 }
 
@@ -136,17 +136,18 @@ fl_rmutex_unlock(fl_rmutex *mutex)
         fl_store_relaxed_u64(&mutex->extra, extra - 1);
         return true;
     }
-    fl_rmutex_release(mutex);
+    fl_rmutex_release(mutex, NULL);
     return true;
 }
 
-/* Undoes all locks of the caller, who owns the mutex.  Returns how many they were, for fl_rmutex_restore. */
+/* Undoes all locks of the caller, who owns the mutex.  Returns how many they were, for fl_rmutex_restore.  `later`
+ * as for fl_lot_unpark_one. */
 static inline uint64_t
-fl_rmutex_release_all(fl_rmutex *mutex)
+fl_rmutex_release_all(fl_rmutex *mutex, fl_waiter *later)
 {
     uint64_t depth = fl_load_relaxed_u64(&mutex->extra) + 1;
     fl_store_relaxed_u64(&mutex->extra, 0);
-    fl_rmutex_release(mutex);
+    fl_rmutex_release(mutex, later);
     return depth;
 }
 

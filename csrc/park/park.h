@@ -77,6 +77,13 @@ void fl_parker_destroy(fl_parker *parker);
  * signal arrives.  May be called again after anything but FL_SLEEP_WOKEN.  Leaves errno alone. */
 fl_sleep_result fl_parker_sleep(fl_parker *parker, int64_t deadline_ns, bool interruptible);
 
+/* Whether the wake-up has come; the sleep then returns at once, and is still needed (P2, P3). */
+static inline bool
+fl_parker_is_woken(fl_parker *parker)
+{
+    return fl_load_relaxed_u32(&parker->state) == FL_PARKER_WOKEN;
+}
+
 /* Wakes the owner, now or in its next sleep.  Called once for a parker, by any thread.  Never blocks. */
 void fl_parker_wake(fl_parker *parker);
 

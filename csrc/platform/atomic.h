@@ -31,6 +31,12 @@ fl_store_relaxed_u32(fl_atomic_u32 *word, uint32_t value)
     atomic_store_explicit(word, value, memory_order_relaxed);
 }
 
+static inline uint32_t
+fl_add_relaxed_u32(fl_atomic_u32 *word, uint32_t value)
+{
+    return atomic_fetch_add_explicit(word, value, memory_order_relaxed);
+}
+
 /* Acquire and release: what the other side wrote before it is seen here, and the other way round. */
 static inline uint32_t
 fl_exchange_acq_rel_u32(fl_atomic_u32 *word, uint32_t value)

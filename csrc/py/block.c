@@ -1,5 +1,6 @@
 #include "py/block.h"
 
+#include "core/spin.h"
 #include "core/thread.h"
 #include "platform/clock.h"
 
@@ -126,6 +127,9 @@ main_thread_ident(void)
 int
 fl_py_block_init(void)
 {
+    if (FL_HAS_GIL) {
+        fl_spin_set_exclusive_runtime();
+    }
     if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
         return 0; /* handlers run in the main interpreter only */
     }

@@ -18,6 +18,14 @@
 #define FL_BOUND_CALLABLES 0
 #endif
 
+/* Whether all threads of an interpreter share one lock.  Where a free-threaded build has switched its own on again, for
+ * the sake of another extension, that is not told to us: threads are then woken a little early. */
+#ifdef Py_GIL_DISABLED
+#define FL_HAS_GIL 0
+#else
+#define FL_HAS_GIL 1
+#endif
+
 /* What a type that uses py/bound.c says: the fields of its objects, the installation of its two methods, and what
  * its tp_dealloc does first.  All of it nothing where bound callables are not used. */
 #if FL_BOUND_CALLABLES

@@ -64,7 +64,7 @@ fl_rmutex_py_release_save(fl_rmutex *mutex)
     /* Made before the release: if it cannot be made the lock stays held. */
     PyObject *saved = Py_BuildValue("(Kk)", fl_rmutex_depth(mutex), PyThread_get_thread_ident());
     if (saved) {
-        (void)fl_rmutex_release_all(mutex);
+        (void)fl_rmutex_release_all(mutex, NULL);
     }
     return saved;
 }

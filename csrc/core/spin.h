@@ -1,0 +1,82 @@
+/* Spinning: what a thread does before it sleeps, and before it asks for its runtime.  For core/parking_lot.c only, so
+ * that every primitive has it.
+ *
+ * Two waits are worth it, both of a thread that holds nothing (it is detached, and no mutex is held):
+ *
+ * 1. For its wake-up.  To wake a sleeping thread costs the waker a system call and the sleeper the time that an idle
+ *    processor takes to come back: 10 to 30 us.  Whoever is woken while it spins pays neither.
+ * 2. For the runtime of its waker (where the runtime has one lock, the GIL).  The waker usually goes on for a moment
+ *    before it detaches.  Whoever asks for the GIL meanwhile goes to sleep on it, and has to be woken by the system
+ *    after all.
+ *
+ * Each has two phases.  First the loop keeps its processor and looks every few cycles (FL_SPIN_RELAX_NS), then it lets
+ * others have the processor between two looks (FL_SPIN_YIELD_NS).  The second is as long as a wake-up by the system: if
+ * one thread of two has slept, the other must not go to sleep before it answers, or they take turns at it for ever.
+ *
+ * It stops, or does not begin, where it cannot pay:
+ *   - there is one processor;
+ *   - as many threads spin already as there are processors;
+ *   - the deadline is near;
+ *   - it did not pay lately for primitives of this bucket (fl_spin_history), apart from a trial now and then;
+ *   - it is switched off, as PYFASTLOCK_SPIN=0 in the environment does.
+ * The parking lot lets those spin that are first in their queue, as others will be woken before the rest, and all of
+ * those that will be woken together.
+ *
+ * Nothing depends on any of this but speed: the words here are relaxed, and updates may be lost. */
+
+#ifndef FL_SPIN_H
+#define FL_SPIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "park/park.h"
+#include "platform/atomic.h"
+
+/* The first phase: a hand-over between two running threads takes 0.2 to 2 us. */
+#define FL_SPIN_RELAX_NS INT64_C(2000)
+
+/* The second phase: a wake-up by the system takes 10 to 30 us. */
+#define FL_SPIN_YIELD_NS INT64_C(30000)
+
+/* Both phases of the wait for the runtime, which nobody takes part in that the scheduler would have to wake. */
+#define FL_SPIN_RUNTIME_NS INT64_C(5000)
+
+/* What the waits of one bucket have taught.
+ *   FAILURES   the low bits: a failure adds one, up to FL_SPIN_FAILURES_MAX; a success halves them
+ *   SKIPS      the others: how many waits are still to be slept through at once before the next trial; 1 after
+ *              FL_SPIN_FAILURES_ALLOWED failures in a row, and twice as many after each further one
+ * So where waits are long one in 2 ** (MAX - ALLOWED), 64, costs the time of a spin. */
+typedef fl_atomic_u32 fl_spin_history;
+
+enum { FL_SPIN_FAILURES_ALLOWED = 4, FL_SPIN_FAILURES_MAX = 10, FL_SPIN_FAILURES_BITS = 8 };
+
+/* Spins until the parker's wake-up has come, or it is not worth while.  Does not block.  The caller sleeps on the
+ * parker afterwards in any case (P2). */
+void fl_spin_for_wake(fl_parker *parker, fl_spin_history *history, int64_t deadline_ns);
+
+/* The calling thread has its runtime, and is about to wake somebody who will want it. */
+void fl_spin_runtime_held(void);
+
+/* The calling thread has detached from its runtime. */
+void fl_spin_runtime_left(void);
+
+/* Spins until the thread of that serial has detached, as far as it is known to hold the runtime at all. */
+void fl_spin_for_runtime(uint64_t serial);
+
+/* The runtime has one lock that all its threads need.  Without this the three above do nothing. */
+void fl_spin_set_exclusive_runtime(void);
+
+/* How many threads spin now: never more than there are processors.  For tests. */
+uint32_t fl_spin_count(void);
+
+/* Switches all of it on (the default) or off.  For tests. */
+void fl_spin_enable(bool on);
+
+/* In the child of a fork nobody spins: its only thread was not in here. */
+void fl_spin_after_fork_in_child(void);
+
+/* Called once, before anything else here.  Reads the environment. */
+void fl_spin_init(void);
+
+#endif

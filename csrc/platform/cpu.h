@@ -1,0 +1,25 @@
+/* What a thread that spins asks of the processor and of the scheduler. */
+
+#ifndef FL_CPU_H
+#define FL_CPU_H
+
+/* Tells the processor that this is a loop that waits for another one: some ten to a hundred cycles. */
+static inline void
+fl_cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(__arm__)
+    __asm__ __volatile__("yield" ::: "memory");
+#else
+    __asm__ __volatile__("" ::: "memory");
+#endif
+}
+
+/* Lets another thread have this processor, if one is ready to run on it. */
+void fl_cpu_yield(void);
+
+/* How many processors the calling thread may run on, at least 1.  A system call. */
+unsigned fl_cpu_count(void);
+
+#endif
