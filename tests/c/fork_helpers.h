@@ -58,7 +58,7 @@ use_every_bucket(void)
         fl_waiter w[2];
         check_nobody(&keys[i]);
         queue_all(w, 2, &keys[i]);
-        fl_lot_unpark_one(&keys[i], unpark_it, NULL);
+        fl_lot_unpark_one(&keys[i], unpark_it, NULL, NULL);
         expect_unparked(&w[0]);
         expect_queued(&w[1]);
     }

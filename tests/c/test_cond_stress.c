@@ -37,7 +37,7 @@ take_lock(fl_cond_lock lock)
 static void
 drop_lock(fl_cond_lock lock)
 {
-    CHECK_EQUAL(lock.ops->release_all(lock.lock), 1);
+    CHECK_EQUAL(lock.ops->release_all(lock.lock, NULL), 1);
 }
 
 /* The caller has the lock. */

@@ -163,7 +163,7 @@ check_own_waiters(void *arg)
 {
     mixture *self = arg;
     CHECK_ORDER(keys, &self->mine[0], &self->mine[1], &self->mine[2]);
-    fl_lot_unpark_one(keys, unpark_it, NULL);
+    fl_lot_unpark_one(keys, unpark_it, NULL, NULL);
     expect_unparked(&self->mine[0]);
     expect_queued(&self->mine[2]);
     expect_queued(&self->mine[1]);

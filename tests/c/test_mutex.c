@@ -61,7 +61,7 @@ test_t18_release_that_comes_too_late(void)
     w[1].since_ns = WAITS_FOR_EVER; /* a hand-over would be due */
     CHECK(fl_mutex_unlock(&mutex));
     CHECK(!fl_mutex_unlock(&mutex));
-    CHECK(!fl_mutex_unlock_slow(&mutex));
+    CHECK(!fl_mutex_unlock_slow(&mutex, NULL));
     CHECK_EQUAL(word_of(&mutex), FL_MUTEX_PARKED);
     CHECK(!w[1].handed_off);
     CHECK_ORDER(&mutex, &w[1]);
@@ -102,11 +102,11 @@ test_ops(void)
 {
     fl_mutex mutex = {0};
     CHECK(!fl_mutex_ops.is_owned(&mutex));
-    CHECK_EQUAL(fl_mutex_ops.release_all(&mutex), 0);
+    CHECK_EQUAL(fl_mutex_ops.release_all(&mutex, NULL), 0);
     CHECK_EQUAL(fl_mutex_ops.try_lock(&mutex), FL_LOCK_ACQUIRED);
     CHECK_EQUAL(fl_mutex_ops.try_lock(&mutex), FL_LOCK_TIMED_OUT);
     CHECK(fl_mutex_ops.is_owned(&mutex));
-    CHECK_EQUAL(fl_mutex_ops.release_all(&mutex), 1);
+    CHECK_EQUAL(fl_mutex_ops.release_all(&mutex, NULL), 1);
     CHECK(!fl_mutex_is_locked(&mutex));
 }
 

@@ -178,8 +178,8 @@ wake_offered(void *arg)
         while ((parker = atomic_exchange(&self->offered, NULL)) == NULL) {
             sched_yield();
         }
-        spin_ns(random_below(&random, 40 * 1000));
-        fl_parker_wake(parker); /* and does not touch it afterwards */
+        spin_ns(random_below(&random, 150 * 1000)); /* before and after the timeouts, which come up to 60 us late */
+        fl_parker_wake(parker);                     /* and does not touch it afterwards */
     }
     return NULL;
 }

@@ -9,7 +9,7 @@ static int key_b;
 static void
 unpark_next(const void *key)
 {
-    fl_lot_unpark_one(key, unpark_it, NULL);
+    fl_lot_unpark_one(key, unpark_it, NULL, NULL);
 }
 
 static void
@@ -151,19 +151,19 @@ static void
 test_unpark_one_asks_once_and_obeys(void)
 {
     unpark_call call = {.result = true};
-    fl_lot_unpark_one(&key_a, record_unpark, &call);
+    fl_lot_unpark_one(&key_a, record_unpark, &call, NULL);
     CHECK(call.calls == 1 && call.first == NULL && !call.more);
     fl_waiter w[2];
     queue_all(w, 2, &key_a);
     call.result = false;
-    fl_lot_unpark_one(&key_a, record_unpark, &call);
+    fl_lot_unpark_one(&key_a, record_unpark, &call, NULL);
     CHECK(call.calls == 2 && call.first == &w[0] && call.more);
     CHECK_ORDER(&key_a, &w[0], &w[1]);
     call.result = true;
-    fl_lot_unpark_one(&key_a, record_unpark, &call);
+    fl_lot_unpark_one(&key_a, record_unpark, &call, NULL);
     CHECK(call.calls == 3 && call.first == &w[0] && call.more);
     CHECK(w[0].handed_off && !w[1].handed_off);
-    fl_lot_unpark_one(&key_a, record_unpark, &call);
+    fl_lot_unpark_one(&key_a, record_unpark, &call, NULL);
     CHECK(call.calls == 4 && call.first == &w[1] && !call.more);
     expect_unparked(&w[0]);
     expect_unparked(&w[1]);

@@ -110,7 +110,7 @@ wake_one_or_all(uint64_t *random)
 {
     uint64_t woken = 0;
     if (random_below(random, 8)) {
-        fl_lot_unpark_one(&from, count_unparked, &woken);
+        fl_lot_unpark_one(&from, count_unparked, &woken, NULL);
         return woken;
     }
     return unpark_all(&from);
@@ -142,7 +142,7 @@ requeue_and_wake(uint64_t *random)
     }
     spin_ns(random_below(random, 10 * 1000));
     if (random_below(random, 2)) {
-        fl_lot_unpark_one(&to, count_unparked, &woken);
+        fl_lot_unpark_one(&to, count_unparked, &woken, NULL);
     }
     return woken;
 }
@@ -264,7 +264,7 @@ test_waiter_that_keeps_its_place_polls_in_it(void)
         CHECK_ORDER(&from, &self.waiter, &behind);
         CHECK_EQUAL(fl_load_acquire_u32(&self.returned), 0);
     }
-    fl_lot_unpark_one(&from, unpark_it, NULL);
+    fl_lot_unpark_one(&from, unpark_it, NULL, NULL);
     join_thread(thread);
     CHECK_EQUAL(self.result, FL_WAIT_UNPARKED);
     CHECK_ORDER(&from, &behind);
@@ -289,7 +289,7 @@ test_waiter_is_unparked_while_it_polls(void)
     for (int goes_on = 0; goes_on < 2; goes_on++) {
         interrupted self = {.keeps_place = true, .goes_on = goes_on};
         pthread_t thread = interrupt_sleep(&self);
-        fl_lot_unpark_one(&from, unpark_it, NULL);
+        fl_lot_unpark_one(&from, unpark_it, NULL, NULL);
         check_nobody(&from);
         CHECK_EQUAL(fl_load_acquire_u32(&self.returned), 0);
         raise_flag(&self.decided, 1);

@@ -67,8 +67,8 @@ move_between(const void *from, const void *to)
     fl_waiter_fini(&w[0]);
     CHECK_ORDER(to, &old, &w[1], &w[3]);
     expect_queued(&w[3]);
-    fl_lot_unpark_one(to, unpark_it, NULL);
-    fl_lot_unpark_one(to, unpark_it, NULL);
+    fl_lot_unpark_one(to, unpark_it, NULL, NULL);
+    fl_lot_unpark_one(to, unpark_it, NULL, NULL);
     expect_unparked(&old);
     expect_unparked(&w[1]);
     check_nobody(to);

@@ -37,7 +37,7 @@ check_strange(void *arg)
         CHECK(!fl_rmutex_unlock(mutex));
         CHECK(fl_rmutex_is_locked(mutex));
         CHECK_EQUAL(fl_rmutex_try_lock(mutex), FL_LOCK_TIMED_OUT);
-        CHECK_EQUAL(fl_rmutex_ops.release_all(mutex), 0);
+        CHECK_EQUAL(fl_rmutex_ops.release_all(mutex, NULL), 0);
     }
     CHECK_EQUAL(fl_lock_wait(&fl_rmutex_ops, mutex, fl_deadline_after_ns(NS_PER_MS), NULL), FL_LOCK_TIMED_OUT);
     return NULL;
@@ -92,7 +92,7 @@ test_t17_recursion_overflow(void)
     }
     CHECK(fl_rmutex_unlock(&mutex));
     CHECK_EQUAL(fl_rmutex_try_lock(&mutex), FL_LOCK_ACQUIRED);
-    CHECK(fl_rmutex_release_all(&mutex) == FL_RMUTEX_DEPTH_MAX);
+    CHECK(fl_rmutex_release_all(&mutex, NULL) == FL_RMUTEX_DEPTH_MAX);
     run_elsewhere(check_free, &mutex);
 }
 
@@ -105,14 +105,14 @@ test_t05_release_all_and_restore(void)
         for (uint64_t depth = 0; depth < depths[i]; depth++) {
             lock_rmutex(&mutex);
         }
-        CHECK_EQUAL(fl_rmutex_ops.release_all(&mutex), depths[i]);
+        CHECK_EQUAL(fl_rmutex_ops.release_all(&mutex, NULL), depths[i]);
         run_elsewhere(check_free, &mutex);
         lock_rmutex(&mutex);
         fl_rmutex_ops.restore(&mutex, depths[i]);
         run_elsewhere(check_strange, &mutex);
         CHECK_EQUAL(fl_rmutex_depth(&mutex), depths[i]);
-        CHECK_EQUAL(fl_rmutex_ops.release_all(&mutex), depths[i]);
-        CHECK_EQUAL(fl_rmutex_ops.release_all(&mutex), 0);
+        CHECK_EQUAL(fl_rmutex_ops.release_all(&mutex, NULL), depths[i]);
+        CHECK_EQUAL(fl_rmutex_ops.release_all(&mutex, NULL), 0);
     }
 }
 

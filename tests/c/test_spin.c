@@ -1,0 +1,433 @@
+/* core/spin.h, and what the parking lot makes of it. */
+
+#include <sched.h>
+#include <stdlib.h>
+
+#include "check.h"
+#include "core/fork.h"
+#include "core/parking_lot.h"
+#include "core/spin.h"
+#include "core/thread.h"
+#include "fake_blocker.h"
+#include "fork_helpers.h"
+#include "lot.h"
+#include "platform/cpu.h"
+
+static int key;
+static int other_key;
+
+static uint32_t
+failures_of(fl_spin_history *history)
+{
+    return fl_load_relaxed_u32(history) & ((1u << FL_SPIN_FAILURES_BITS) - 1);
+}
+
+static uint32_t
+skips_of(fl_spin_history *history)
+{
+    return fl_load_relaxed_u32(history) >> FL_SPIN_FAILURES_BITS;
+}
+
+/* A spin that nobody ends. */
+static void
+spin_in_vain(fl_spin_history *history, int64_t deadline_ns)
+{
+    fl_parker parker;
+    CHECK_EQUAL(fl_parker_init(&parker), 0);
+    fl_spin_for_wake(&parker, history, deadline_ns);
+    CHECK(!fl_parker_is_woken(&parker));
+    CHECK_EQUAL(fl_spin_count(), 0);
+    fl_parker_destroy(&parker);
+}
+
+static void
+test_history_makes_spins_rare(void)
+{
+    fl_spin_history history = 0;
+    for (uint32_t i = 1; i < FL_SPIN_FAILURES_ALLOWED; i++) {
+        spin_in_vain(&history, FL_DEADLINE_NEVER);
+        CHECK_EQUAL(failures_of(&history), i);
+        CHECK_EQUAL(skips_of(&history), 0);
+    }
+    for (uint32_t i = FL_SPIN_FAILURES_ALLOWED; i < FL_SPIN_FAILURES_MAX + 3; i++) {
+        spin_in_vain(&history, FL_DEADLINE_NEVER);
+        uint32_t failures = i < FL_SPIN_FAILURES_MAX ? i : FL_SPIN_FAILURES_MAX;
+        CHECK_EQUAL(failures_of(&history), failures);
+        for (uint32_t skips = 1u << (failures - FL_SPIN_FAILURES_ALLOWED); skips > 0; skips--) {
+            CHECK_EQUAL(skips_of(&history), skips);
+            spin_in_vain(&history, FL_DEADLINE_NEVER); /* does not spin */
+            CHECK_EQUAL(failures_of(&history), failures);
+        }
+        CHECK_EQUAL(skips_of(&history), 0);
+    }
+}
+
+static void
+test_no_spin_near_the_deadline(void)
+{
+    fl_spin_history history = 0;
+    spin_in_vain(&history, FL_DEADLINE_PASSED);
+    spin_in_vain(&history, fl_deadline_after_ns(FL_SPIN_RELAX_NS));
+    CHECK_EQUAL(failures_of(&history), 0);
+    spin_in_vain(&history, fl_deadline_after_ns(INT64_C(3600) * 1000 * NS_PER_MS));
+    CHECK_EQUAL(failures_of(&history), 1);
+}
+
+static void
+test_switched_off(void)
+{
+    fl_spin_history history = 0;
+    fl_spin_enable(false);
+    spin_in_vain(&history, FL_DEADLINE_NEVER);
+    CHECK_EQUAL(failures_of(&history), 0);
+    fl_spin_enable(true);
+    spin_in_vain(&history, FL_DEADLINE_NEVER);
+    CHECK_EQUAL(failures_of(&history), 1);
+}
+
+static void
+test_switched_off_by_the_environment(void)
+{
+    fl_spin_history history = 0;
+    CHECK_EQUAL(setenv("PYFASTLOCK_SPIN", "0", 1), 0);
+    fl_spin_init();
+    spin_in_vain(&history, FL_DEADLINE_NEVER);
+    CHECK_EQUAL(failures_of(&history), 0);
+    CHECK_EQUAL(setenv("PYFASTLOCK_SPIN", "1", 1), 0);
+    fl_spin_init();
+    spin_in_vain(&history, FL_DEADLINE_NEVER);
+    CHECK_EQUAL(failures_of(&history), 1);
+    CHECK_EQUAL(unsetenv("PYFASTLOCK_SPIN"), 0);
+    fl_spin_init();
+}
+
+/* A second processor is noticed after a while, and its loss after a spin that failed. */
+static void
+test_no_spin_on_one_processor(void)
+{
+    cpu_set_t all;
+    cpu_set_t one;
+    CHECK_EQUAL(sched_getaffinity(0, sizeof all, &all), 0);
+    CPU_ZERO(&one);
+    for (size_t i = 0; CPU_COUNT(&one) == 0; i++) {
+        if (CPU_ISSET(i, &all)) {
+            CPU_SET(i, &one);
+        }
+    }
+    CHECK_EQUAL(sched_setaffinity(0, sizeof one, &one), 0);
+    fl_spin_history history = 0;
+    spin_in_vain(&history, FL_DEADLINE_NEVER);
+    CHECK_EQUAL(failures_of(&history), 1);
+    for (int i = 0; i < 50; i++) {
+        spin_in_vain(&history, FL_DEADLINE_NEVER);
+    }
+    CHECK_EQUAL(failures_of(&history), 1);
+    CHECK_EQUAL(sched_setaffinity(0, sizeof all, &all), 0);
+    for (int i = 0; i < 200; i++) {
+        spin_in_vain(&history, FL_DEADLINE_NEVER);
+    }
+    CHECK(failures_of(&history) > 1);
+}
+
+/* ---- several threads ---- */
+
+enum { THREADS = 8, SPINS = 300 };
+
+/* A spin that nobody ends, while other threads may spin too. */
+static void
+spin_in_vain_among(fl_spin_history *history)
+{
+    fl_parker parker;
+    CHECK_EQUAL(fl_parker_init(&parker), 0);
+    fl_spin_for_wake(&parker, history, FL_DEADLINE_NEVER);
+    fl_parker_destroy(&parker);
+}
+
+static void *
+spin_often(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < SPINS; i++) {
+        fl_spin_history history = 0;
+        spin_in_vain_among(&history);
+        CHECK(fl_spin_count() <= fl_cpu_count());
+    }
+    return NULL;
+}
+
+static void
+test_no_more_spin_than_there_are_processors(void)
+{
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        threads[i] = start_thread(spin_often, NULL);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        join_thread(threads[i]);
+    }
+    CHECK_EQUAL(fl_spin_count(), 0);
+}
+
+static void *
+spin_until_told(void *arg)
+{
+    flag *stop = arg;
+    while (!fl_load_acquire_u32(stop)) {
+        fl_spin_history history = 0;
+        spin_in_vain_among(&history);
+    }
+    return NULL;
+}
+
+static void
+expect_no_spinners(void *ctx)
+{
+    (void)ctx;
+    CHECK_EQUAL(fl_spin_count(), 0);
+}
+
+/* The child has no thread that could end a spin which another one had begun. */
+static void
+test_t34_fork_while_others_spin(void)
+{
+    flag stop = 0;
+    pthread_t thread = start_thread(spin_until_told, &stop);
+    for (int i = 0; i < 50; i++) {
+        while (fl_spin_count() == 0) {
+        }
+        in_child(expect_no_spinners, NULL);
+    }
+    raise_flag(&stop, 1);
+    join_thread(thread);
+}
+
+typedef struct {
+    _Atomic(fl_parker *) offered; /* NULL: the waker has taken it */
+    int woken;
+} exchange;
+
+static void *
+wake_offered(void *arg)
+{
+    exchange *self = arg;
+    for (int i = 0; i < SPINS; i++) {
+        fl_parker *parker;
+        while ((parker = atomic_exchange(&self->offered, NULL)) == NULL) {
+            sched_yield();
+        }
+        fl_parker_wake(parker);
+    }
+    return NULL;
+}
+
+/* Every wake-up is taken once, whether it comes in the spin or in the sleep, and some come in the spin. */
+static void
+test_t07_wake_ups_while_spinning(void)
+{
+    exchange self = {.offered = NULL};
+    pthread_t waker = start_thread(wake_offered, &self);
+    fl_spin_history history = 0;
+    for (int i = 0; i < SPINS; i++) {
+        fl_parker *parker = malloc(sizeof *parker);
+        CHECK(parker != NULL);
+        CHECK_EQUAL(fl_parker_init(parker), 0);
+        atomic_store(&self.offered, parker);
+        fl_store_relaxed_u32(&history, 0);
+        fl_spin_for_wake(parker, &history, FL_DEADLINE_NEVER);
+        self.woken += fl_parker_is_woken(parker);
+        CHECK_EQUAL(fl_parker_sleep(parker, FL_DEADLINE_NEVER, false), FL_SLEEP_WOKEN);
+        fl_parker_destroy(parker);
+        free(parker);
+    }
+    join_thread(waker);
+    CHECK(self.woken > 0 || fl_cpu_count() == 1);
+}
+
+/* ---- the runtime of the waker ---- */
+
+typedef struct {
+    uint64_t serial;
+    flag holds, leaves;
+} holder;
+
+static void *
+hold_runtime(void *arg)
+{
+    holder *self = arg;
+    self->serial = fl_thread_register();
+    fl_spin_runtime_held();
+    raise_flag(&self->holds, 1);
+    await_flag(&self->leaves, 1);
+    fl_spin_runtime_left();
+    return NULL;
+}
+
+static void
+test_following_ends_whether_or_not_the_holder_leaves(void)
+{
+    holder self = {0};
+    pthread_t thread = start_thread(hold_runtime, &self);
+    await_flag(&self.holds, 1);
+    fl_spin_for_runtime(0);           /* nobody */
+    fl_spin_for_runtime(self.serial); /* holds it, and goes on holding it */
+    raise_flag(&self.leaves, 1);
+    fl_spin_for_runtime(self.serial); /* leaves meanwhile, or has left */
+    join_thread(thread);
+    fl_spin_for_runtime(self.serial);
+    CHECK_EQUAL(fl_spin_count(), 0);
+}
+
+/* ---- the parking lot: whom a thread wakes when it is detached (L8) ---- */
+
+typedef struct {
+    fake_blocker base;
+    fl_waiter *owed;
+} paying_blocker;
+
+static void
+detach_unpaid(fl_blocker *base)
+{
+    paying_blocker *self = (paying_blocker *)base;
+    fake_detach(base);
+    CHECK(!self->owed->queued);
+    CHECK(!fl_parker_is_woken(&self->owed->parker));
+}
+
+static void
+attach_paid(fl_blocker *base)
+{
+    paying_blocker *self = (paying_blocker *)base;
+    fake_attach(base);
+    CHECK(fl_parker_is_woken(&self->owed->parker));
+}
+
+static void
+test_owed_wake_up_comes_when_the_thread_is_detached(void)
+{
+    fl_waiter first;
+    fl_waiter second;
+    queue_up(&first, &key);
+    queue_up(&second, &other_key);
+    fl_lot_unpark_one(&key, unpark_it, NULL, &second);
+    paying_blocker blocker = {.base = make_fake_blocker(false, NULL, NULL), .owed = &first};
+    blocker.base.base.detach = detach_unpaid;
+    blocker.base.base.attach = attach_paid;
+    CHECK_EQUAL(fl_lot_sleep(&second, fl_deadline_after_ns(NS_PER_MS), &blocker.base.base), FL_WAIT_TIMED_OUT);
+    CHECK_EQUAL(blocker.base.detaches, 1);
+    fl_waiter_fini(&second);
+    expect_unparked(&first);
+}
+
+static void
+test_owed_wake_up_comes_when_the_wait_is_abandoned(void)
+{
+    fl_waiter first;
+    fl_waiter second;
+    queue_up(&first, &key);
+    queue_up(&second, &other_key);
+    fl_lot_unpark_one(&key, unpark_it, NULL, &second);
+    CHECK(!fl_parker_is_woken(&first.parker));
+    CHECK(fl_lot_cancel(&second));
+    CHECK(fl_parker_is_woken(&first.parker));
+    fl_waiter_fini(&second);
+    expect_unparked(&first);
+}
+
+static void
+detach_before_spinning(fl_blocker *base)
+{
+    CHECK_EQUAL(fl_spin_count(), 0);
+    fake_detach(base);
+}
+
+static void
+attach_after_spinning(fl_blocker *base)
+{
+    CHECK_EQUAL(fl_spin_count(), 0);
+    fake_attach(base);
+}
+
+static void *
+wait_detached(void *arg)
+{
+    fl_waiter waiter;
+    queue_up(&waiter, &key);
+    raise_flag(arg, 1);
+    fake_blocker blocker = make_fake_blocker(false, NULL, NULL);
+    blocker.base.detach = detach_before_spinning;
+    blocker.base.attach = attach_after_spinning;
+    CHECK_EQUAL(fl_lot_sleep(&waiter, FL_DEADLINE_NEVER, &blocker.base), FL_WAIT_UNPARKED);
+    fl_waiter_fini(&waiter);
+    return NULL;
+}
+
+/* Only one thread waits at a time, so what spins is it. */
+static void
+test_t24_nobody_spins_attached(void)
+{
+    bool seen = false;
+    for (int i = 0; i < 200; i++) {
+        flag queued = 0;
+        pthread_t thread = start_thread(wait_detached, &queued);
+        while (!fl_load_acquire_u32(&queued)) {
+        }
+        int64_t end_ns = fl_clock_now_ns() + NS_PER_MS;
+        bool spins = false;
+        while (!spins && fl_clock_now_ns() < end_ns) {
+            spins = fl_spin_count() == 1;
+        }
+        seen |= spins;
+        fl_lot_unpark_one(&key, unpark_it, NULL, NULL);
+        join_thread(thread);
+    }
+    CHECK(seen || fl_cpu_count() == 1);
+}
+
+static void
+test_nothing_is_owed_where_nobody_waits(void)
+{
+    fl_waiter waiter;
+    queue_up(&waiter, &other_key);
+    fl_lot_unpark_one(&key, unpark_it, NULL, &waiter);
+    CHECK(waiter.owed == NULL);
+    expect_queued(&waiter);
+}
+
+/* Others are not worth a spin: those before them are woken first. */
+static void
+test_who_waits_first_is_known(void)
+{
+    fl_waiter w[2];
+    queue_all(w, 2, &key);
+    CHECK(w[0].is_first);
+    CHECK(!w[1].is_first);
+    expect_queued(&w[0]);
+    expect_queued(&w[1]);
+}
+
+int
+main(void)
+{
+    CHECK_EQUAL(fl_core_init(), 0);
+    if (fl_cpu_count() > 1) {
+        RUN(test_history_makes_spins_rare);
+        RUN(test_no_spin_near_the_deadline);
+        RUN(test_switched_off);
+        RUN(test_switched_off_by_the_environment);
+        RUN(test_no_spin_on_one_processor);
+        RUN(test_t34_fork_while_others_spin);
+    }
+    else {
+        puts("  there is one processor: nobody spins");
+    }
+    RUN(test_no_more_spin_than_there_are_processors);
+    RUN(test_t07_wake_ups_while_spinning);
+    fl_spin_set_exclusive_runtime();
+    RUN(test_following_ends_whether_or_not_the_holder_leaves);
+    RUN(test_owed_wake_up_comes_when_the_thread_is_detached);
+    RUN(test_owed_wake_up_comes_when_the_wait_is_abandoned);
+    RUN(test_t24_nobody_spins_attached);
+    RUN(test_nothing_is_owed_where_nobody_waits);
+    RUN(test_who_waits_first_is_known);
+    return 0;
+}
