@@ -25,6 +25,7 @@ from typing import Any
 
 import chart
 import contention
+import curves
 import handoffs
 import implementations
 import processes
@@ -120,7 +121,9 @@ def measure(task: Task, plan: Plan) -> dict[str, Any]:
         "sleeps": [{name: sample.sleeps_each for name, sample in r.items()} for r in samples],
     }
     if task.fairness:
-        record["jain"] = [{name: sample.jain for name, sample in r.items()} for r in samples]
+        record["jain"] = [
+            {name: sample.jain for name, sample in r.items() if sample.counts} for r in samples
+        ]
     return record
 
 
@@ -182,6 +185,8 @@ def summarise(task: Task, record: dict[str, Any]) -> dict[str, Any]:
     rounds: list[Round] = record["rounds"]
     times = {name: spread.as_dict() for name, spread in by_implementation(rounds).items()}
     row: dict[str, Any] = {"operation": task.name, "group": task.group, "ns": times}
+    if isinstance(task, Scenario) and task.series is not None:
+        row |= {"series": task.series, "x": task.x if task.x is not None else task.threads}
     for key, slow, fast in (
         ("times_faster", "stdlib", "ours"),
         ("times_faster_than_fastrlock", "fastrlock", "ours"),
@@ -266,6 +271,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     machine = result["environment"]
     write(options.json or OUTPUT / f"{slug(machine)}.json", json.dumps(result, indent=2) + "\n")
     svg = options.svg or OUTPUT / f"{slug(machine)}.svg"
+    if any("series" in row for row in result["rows"]):
+        write(svg.with_stem(f"{svg.stem}-curves"), curves.render(machine, result["rows"]))
     for rows, path, drawing in (
         (result["rows"], svg, chart.OPERATIONS),
         (result["programs"], svg.with_stem(f"{svg.stem}-programs"), chart.PROGRAMS),

@@ -152,6 +152,7 @@ SCENARIOS: tuple[Scenario, ...] = (
             threads,
             1_500_000,
             fairness=True,
+            series=f"{type_} contended, short section, by threads",
             quick=type_ == "RLock" and threads == 4,
             floor="contended" if type_ == "Lock" else None,
         )
@@ -168,6 +169,7 @@ SCENARIOS: tuple[Scenario, ...] = (
             threads,
             20_000,
             fairness=True,
+            series=f"RLock contended, {section} section, by threads",
             arguments=(section,),
         )
         for threads in (2, 4, 8, 16, 32)
@@ -183,6 +185,7 @@ SCENARIOS: tuple[Scenario, ...] = (
             waiters,
             300,
             scalable=False,
+            series="Condition.wait() that times out, by other waiters",
             quick=waiters == 1000,
         )
         for waiters in (10, 1000, 5000)

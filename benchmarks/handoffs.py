@@ -218,6 +218,8 @@ SCENARIOS: tuple[Scenario, ...] = (
             "Lock",
             2,
             max(3_000, 2 * pairs),
+            series="hand-over, by locks in use",
+            x=2 * pairs,
             scalable=pairs <= 100,
             arguments=(pairs,),
         )
@@ -232,6 +234,7 @@ SCENARIOS: tuple[Scenario, ...] = (
             "Condition",
             waiters,
             3_000,
+            series="hand-over, by other threads that wait",
         )
         for waiters in (10, 1_000, 5_000)
     ),
@@ -246,6 +249,7 @@ SCENARIOS: tuple[Scenario, ...] = (
             producers + consumers,
             10_000,
             quick=producers == consumers <= 2,
+            series="queue, 1:1, 2:2 and 4:4, by threads" if producers == consumers else None,
             arguments=(producers,),
         )
         for producers, consumers in ((1, 1), (2, 2), (4, 4), (1, 8))
@@ -260,6 +264,7 @@ SCENARIOS: tuple[Scenario, ...] = (
             waiters,
             10_000,
             quick=waiters == 50,
+            series="notify_all(), for each waiter, by waiters",
             floor="broadcast",
         )
         for waiters in (2, 10, 50, 200)
@@ -274,6 +279,7 @@ SCENARIOS: tuple[Scenario, ...] = (
             threads,
             1_000,
             quick=threads == 4,
+            series="Barrier, one round, by threads",
             floor="barrier",
         )
         for threads in (2, 4, 8)

@@ -7,7 +7,8 @@ import implementations
 from machine import subtitle, title
 from programs import SIDES
 
-HEADINGS = ("operation", *implementations.NAMES, "times faster")
+COLUMNS = (*implementations.NAMES, "floor")
+HEADINGS = ("operation", *COLUMNS, "times faster")
 PROGRAM_HEADINGS = ("program", *SIDES, "times faster", "times less CPU", "sleeps an operation")
 
 
@@ -42,10 +43,7 @@ def aligned(cells: Sequence[Sequence[str]]) -> str:
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    times = [
-        duration(row["ns"][name]["median"]) if name in row["ns"] else "-"
-        for name in implementations.NAMES
-    ]
+    times = [duration(row["ns"][name]["median"]) if name in row["ns"] else "-" for name in COLUMNS]
     return row["operation"], *times, ratio(row["times_faster"])
 
 
@@ -72,11 +70,15 @@ def contention(rows: Sequence[dict[str, Any]]) -> str:
     for row in rows:
         if "cpu_ns" not in row:
             continue
-        for name in implementations.NAMES:
+        for name in COLUMNS:
             if name in row["cpu_ns"]:
                 cpu = duration(row["cpu_ns"][name]["median"])
                 sleeps = f", {row['sleeps'][name]['median']:.2g} sleeps" if "sleeps" in row else ""
-                jain = f", fairness {row['jain'][name]['median']:.2f}" if "jain" in row else ""
+                jain = (
+                    f", fairness {row['jain'][name]['median']:.2f}"
+                    if name in row.get("jain", ())
+                    else ""
+                )
                 lines.append(f"  {row['operation']}, {name}: CPU {cpu}{sleeps}{jain}")
     return "\n".join(lines)
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 
+import pthreads
 from implementations import Implementation
 from operations import UNROLL, Loop, Operation, empty_loop
 from scenarios import Sample, Scenario
@@ -140,6 +141,9 @@ def measure_scenario(
 ) -> list[dict[str, Sample]]:
     """The rounds of *scenario* in this process."""
     runners = {i.name: scenario.runner(i) for i in implementations}
+    floor = pthreads.runner(scenario.floor, scenario.threads) if scenario.floor else None
+    if floor is not None:
+        runners[FLOOR] = floor
     sizes = dict.fromkeys(runners, scenario.size)
     if scenario.scalable:
         # Each for the same time rather than the same work: what is fair over a second need not be
