@@ -109,6 +109,9 @@ fl_parker_sleep(fl_parker *parker, int64_t deadline_ns, bool interruptible)
 {
     int saved_errno = errno;
     fl_sleep_result result = sleep_on_token(parker, deadline_ns, interruptible);
+    if (result == FL_SLEEP_WOKEN) {
+        parker->slice_ns = FIRST_SLICE_NS;
+    }
     errno = saved_errno;
     return result;
 }
@@ -198,6 +201,7 @@ fl_parker_sleep(fl_parker *parker, int64_t deadline_ns, bool interruptible)
     bool woken = fl_load_relaxed_u32(&parker->state) == FL_PARKER_WOKEN;
     fl_must("pthread_mutex_unlock", pthread_mutex_unlock(&parker->mutex));
     if (woken) {
+        parker->slice_ns = FIRST_SLICE_NS;
         return FL_SLEEP_WOKEN;
     }
     return end_ns == deadline_ns ? FL_SLEEP_TIMED_OUT : FL_SLEEP_INTERRUPTED;
