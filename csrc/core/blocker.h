@@ -16,8 +16,9 @@ struct fl_blocker {
      * gives the wait up.  It may run any code, and so may use any lock. */
     bool (*poll)(fl_blocker *self);
 
-    /* Called on the way into a sleep and out of it. No mutex of the core is held.  attach may never return (the runtime
-     * may end the thread there). */
+    /* Called on the way into a sleep and out of it.  No mutex of the core is held.  detach always returns, and does not
+     * wait for anything of the core: another thread may depend on it (L8).  attach may never return (the runtime may
+     * end the thread there). */
     void (*detach)(fl_blocker *self);
     void (*attach)(fl_blocker *self);
 

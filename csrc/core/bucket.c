@@ -10,8 +10,9 @@
  * plenty for a thousand blocked threads with a key each, and 64 KiB are touched by nobody but fork(). */
 enum { BUCKET_BITS = 10, BUCKET_COUNT = 1 << BUCKET_BITS };
 
-/* How often the mutex of a bucket is tried before the thread sleeps for it: a microsecond or two. */
-enum { TRIES = 100 };
+/* How often the mutex of a bucket is tried, with ever longer pauses, before the thread sleeps for it: a microsecond or
+ * two in all. */
+enum { TRIES = 14 };
 
 static fl_bucket buckets[BUCKET_COUNT];
 
@@ -33,7 +34,12 @@ fl_bucket_lock(fl_bucket *bucket)
         if (pthread_mutex_trylock(&bucket->mutex) == 0) {
             return;
         }
-        fl_cpu_relax();
+        if (!fl_spin_is_possible()) {
+            break;
+        }
+        for (int j = 0; j <= i; j++) {
+            fl_cpu_relax();
+        }
     }
     fl_must("pthread_mutex_lock", pthread_mutex_lock(&bucket->mutex));
 }
@@ -131,7 +137,7 @@ fl_bucket_put_in(fl_bucket *bucket, fl_waiter *waiter, const void *key)
         head->tail = waiter;
     }
     assert(is_consistent(link, key));
-    return head == NULL;
+    return *link == waiter;
 }
 
 void

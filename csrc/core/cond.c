@@ -57,6 +57,19 @@ pass_on(fl_cond *cond, fl_cond_lock lock, const fl_waiter *waiter)
     }
 }
 
+typedef struct {
+    fl_waiter *waiter;
+    fl_cond_lock lock;
+} lock_goal;
+
+/* Whether a waiter that was unparked still has to wait for the lock, as a notified one does. */
+static bool
+take_part(void *arg)
+{
+    lock_goal *ctx = arg;
+    return ctx->waiter->notified && ctx->lock.ops->mark_parked(ctx->lock.lock);
+}
+
 static fl_cond_result
 wait_as(fl_cond *cond, fl_cond_lock lock, fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker,
         fl_blocker *blocker_back)
@@ -71,7 +84,9 @@ wait_as(fl_cond *cond, fl_cond_lock lock, fl_waiter *waiter, int64_t deadline_ns
         pass_on(cond, lock, waiter);
         return FL_COND_NOT_HELD;
     }
-    fl_wait_result waited = fl_lot_sleep(waiter, deadline_ns, blocker);
+    lock_goal ctx = {waiter, lock};
+    fl_lot_goal goal = {lock.lock, take_part, &ctx};
+    fl_wait_result waited = fl_lot_sleep_for(waiter, deadline_ns, blocker, &goal);
     waiter->keeps_place = false;
     if (!waiter->notified) {
         waiter->since_ns = 0; /* it begins to wait for the lock */

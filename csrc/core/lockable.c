@@ -21,7 +21,8 @@ fl_lock_wait_as(const fl_lock_ops *ops, void *lock, fl_waiter *waiter, int64_t d
         if (!fl_lot_enqueue(waiter, lock, ops->mark_parked, lock)) {
             continue; /* released in between */
         }
-        fl_wait_result result = fl_lot_sleep(waiter, deadline_ns, blocker);
+        fl_lot_goal goal = {lock, ops->mark_parked, lock};
+        fl_wait_result result = fl_lot_sleep_for(waiter, deadline_ns, blocker, &goal);
         if (result == FL_WAIT_TIMED_OUT) {
             return ops->try_lock(lock);
         }

@@ -7,9 +7,12 @@
  * A thread that was woken tries the lock *after* it has attached to its runtime.  Under a GIL a lock that was taken
  * before would stay held until the GIL comes round, and every release would end in a switch of threads.
  *
- * K1  A wake-up that does not hand the lock over is spent by trying the lock.  The thread tries before it does
- *     anything that could make it give up: if it fails, somebody else holds the lock and their release wakes the
- *     next in the queue. */
+ * A thread that was woken and sees that somebody was quicker goes back to the front of the queue at once, without
+ * attaching: under a GIL that would make the holder wait.
+ *
+ * K1  A wake-up that does not hand the lock over is spent by trying the lock, or by seeing under the bucket's mutex that
+ *     it is held.  The thread does so before anything that could make it give up: if it fails, somebody else holds the
+ *     lock and their release wakes the next in the queue. */
 
 #ifndef FL_LOCKABLE_H
 #define FL_LOCKABLE_H

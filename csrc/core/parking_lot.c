@@ -102,7 +102,7 @@ fl_waiter_init(fl_waiter *waiter, bool keeps_place)
 void
 fl_waiter_fini(fl_waiter *waiter)
 {
-    assert(!waiter->queued);
+    assert(!waiter->queued && !waiter->owed);
     fl_parker_destroy(&waiter->parker);
 }
 
@@ -265,8 +265,32 @@ poll_in_place(fl_waiter *waiter, fl_blocker *blocker, fl_wait_result *result)
     return goes_on && !unparked;
 }
 
+/* Of a waiter that was unparked: whether others wait for what was handed to it. */
+static bool
+holds_something(const fl_waiter *waiter)
+{
+    return waiter->handed_off && !waiter->is_woken_with_all;
+}
+
+/* Sleeps, detached, until nothing is left to wait for but the runtime. */
+static fl_wait_result
+sleep_for(fl_waiter *waiter, int64_t *deadline_ns, fl_blocker *blocker, const fl_lot_goal *goal)
+{
+    fl_wait_result result;
+    do {
+        result = sleep_detached(waiter, deadline_ns, blocker && blocker->interruptible);
+        if (result != FL_WAIT_UNPARKED) {
+            return result;
+        }
+        if (blocker && !holds_something(waiter)) {
+            fl_spin_for_runtime(waiter->waker);
+        }
+    } while (goal && !waiter->handed_off && fl_lot_enqueue(waiter, goal->key, goal->validate, goal->ctx));
+    return result;
+}
+
 fl_wait_result
-fl_lot_sleep(fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker)
+fl_lot_sleep_for(fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker, const fl_lot_goal *goal)
 {
     fl_wait_result result;
     do {
@@ -275,15 +299,18 @@ fl_lot_sleep(fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker)
             fl_spin_runtime_left();
         }
         pay(waiter);
-        result = sleep_detached(waiter, &deadline_ns, blocker && blocker->interruptible);
+        result = sleep_for(waiter, &deadline_ns, blocker, goal);
         if (blocker) {
-            if (result == FL_WAIT_UNPARKED) {
-                fl_spin_for_runtime(waiter->waker);
-            }
             blocker->attach(blocker);
         }
     } while (result == FL_WAIT_INTERRUPTED && poll_in_place(waiter, blocker, &result));
     return result;
+}
+
+fl_wait_result
+fl_lot_sleep(fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker)
+{
+    return fl_lot_sleep_for(waiter, deadline_ns, blocker, NULL);
 }
 
 void
@@ -312,9 +339,18 @@ fl_lot_cancel(fl_waiter *waiter)
 
 /* ---- waking ---- */
 
+/* So that those whom the calling thread wakes can follow it; without memory for its record they do not.  It allocates, and
+ * so comes before a mutex is taken (L6). */
+static void
+know_waker(void)
+{
+    (void)fl_thread_register();
+}
+
 void
 fl_lot_unpark_one(const void *key, fl_unpark_fn *decide, void *ctx, fl_waiter *later)
 {
+    know_waker();
     fl_bucket *bucket = fl_bucket_of(key);
     fl_bucket_lock(bucket);
     fl_waiter *first = *fl_bucket_queue(bucket, key);
@@ -324,7 +360,7 @@ fl_lot_unpark_one(const void *key, fl_unpark_fn *decide, void *ctx, fl_waiter *l
         chain_or_wake(&chain, first);
     }
     fl_bucket_unlock(bucket);
-    if (later) {
+    if (later && chain.first && !chain.first->handed_off) {
         later->owed = chain.first;
     }
     else {
@@ -335,6 +371,7 @@ fl_lot_unpark_one(const void *key, fl_unpark_fn *decide, void *ctx, fl_waiter *l
 size_t
 fl_lot_unpark_many(const void *key, const fl_unpark_ops *ops, void *ctx)
 {
+    know_waker();
     fl_chain chain = {.first = NULL, .end = &chain.first};
     fl_bucket *bucket = fl_bucket_of(key);
     fl_bucket_lock(bucket);
@@ -349,6 +386,7 @@ size_t
 fl_lot_requeue(const void *from, const void *to, size_t most, fl_requeue_fn *decide, void (*done)(void *ctx, bool left),
                void *ctx)
 {
+    know_waker();
     size_t count = 0;
     fl_chain chain = {.first = NULL, .end = &chain.first};
     fl_bucket *bucket = fl_bucket_of(from);

@@ -31,8 +31,9 @@
  *     of their addresses.
  * L7  A waiter that is polling is woken under the mutex: a fork in its poll() finds it queued or woken, never in
  *     between.
- * L8  A thread that has taken a waiter out and keeps it as `owed`, to wake it when it is detached, runs nothing of the
- *     runtime until then: the next thing that it does is fl_lot_sleep or fl_lot_cancel, which pay.
+ * L8  A thread that has taken a waiter out and keeps it as `owed`, to wake it when it is detached, does nothing else
+ *     until then: it calls fl_lot_sleep, which pays when detach() has returned, or fl_lot_cancel.  A waiter that was
+ *     handed something is not owed but woken at once.
  *
  * Before it sleeps a waiter spins, and before it attaches again it gives its waker time to detach: core/spin.h. */
 
@@ -74,10 +75,11 @@ struct fl_waiter {
     uint64_t waker; /* the serial of the thread that has unparked it, for core/spin.h */
     uint32_t place; /* the unparker's note: which of those that it has unparked together this one is */
 
-    /* The owner's; constant while queued. */
+    /* The owner's, and constant while queued, except that a notification sets since_ns and an interruption
+     * was_interrupted, both under the mutex. */
     fl_leave_fn *on_leave;  /* or NULL */
     fl_waiter *owed;        /* what the thread has taken out, and wakes as soon as it is detached */
-    bool is_first;          /* nobody waited for the key before it when it was queued */
+    bool is_first;          /* it was the first for its key when it was queued */
     bool was_interrupted;   /* so its wait takes long, and it does not spin again */
     bool is_woken_with_all; /* all that wait for its key are unparked in one step, so that it need not be the first */
     bool keeps_place;       /* stays queued while an interruption is dealt with; see L5 */
@@ -110,6 +112,18 @@ bool fl_lot_enqueue(fl_waiter *waiter, const void *key, bool (*validate)(void *c
 /* Sleeps until the queued waiter is unparked, times out or is given up.  `blocker` is NULL or as in core/blocker.h.
  * On return the waiter is idle, and the calling thread attached again. */
 fl_wait_result fl_lot_sleep(fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker);
+
+/* What a waiter that was unparked without a hand-over waits for: it goes back to the queue of `key`, as in fl_lot_enqueue,
+ * while `validate(ctx)` says so. */
+typedef struct {
+    const void *key;
+    bool (*validate)(void *ctx);
+    void *ctx;
+} fl_lot_goal;
+
+/* The same, and a waiter that is unparked goes back to its goal's queue as long as somebody was quicker, without attaching
+ * in between: to find the lock taken is no reason to ask for the runtime. */
+fl_wait_result fl_lot_sleep_for(fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker, const fl_lot_goal *goal);
 
 /* For a waiter that was queued with `polling` set: the code of the runtime is over. */
 void fl_lot_end_polling(fl_waiter *waiter);

@@ -5,14 +5,19 @@
 
 #include "core/thread.h"
 #include "platform/clock.h"
+#include "platform/compiler.h"
 #include "platform/cpu.h"
 
 /* Looks at the word between two looks at the clock: some 0.2 us. */
 enum { LOOKS = 8 };
 
 static fl_atomic_u32 enabled = 1;
-static fl_atomic_u32 processors;
-static fl_atomic_u32 spinners; /* threads that spin now */
+static fl_atomic_u32 spinners;           /* threads that spin now: exact */
+static FL_THREAD_LOCAL bool is_spinning; /* the calling thread is one of them */
+
+/* How many the calling thread may run on; 0 where it has not asked yet.  Of each thread, as one may be bound to a processor
+ * and another one not. */
+static FL_THREAD_LOCAL uint32_t own_processors;
 
 void
 fl_spin_enable(bool on)
@@ -20,46 +25,49 @@ fl_spin_enable(bool on)
     fl_store_relaxed_u32(&enabled, on);
 }
 
-/* ---- how many may spin ---- */
-
-static void
-count_processors(void)
-{
-    fl_store_relaxed_u32(&processors, fl_cpu_count());
-}
-
 void
 fl_spin_init(void)
 {
     const char *wish = getenv("PYFASTLOCK_SPIN");
     fl_spin_enable(wish == NULL || strcmp(wish, "0") != 0);
-    count_processors();
+}
+
+/* ---- how many may spin ---- */
+
+static void
+count_processors(void)
+{
+    own_processors = fl_cpu_count();
 }
 
 /* Where there is one processor nobody spins, and so nobody would notice another one: look now and then. */
 static bool
 has_one_processor(void)
 {
-    static fl_atomic_u32 asked;
     enum { ASKED_BETWEEN = 64 };
-    if (fl_load_relaxed_u32(&processors) > 1) {
-        return false;
-    }
-    if (fl_add_relaxed_u32(&asked, 1) % ASKED_BETWEEN == 0) {
+    static FL_THREAD_LOCAL uint32_t asked;
+    if (own_processors <= 1 && asked++ % ASKED_BETWEEN == 0) {
         count_processors();
     }
-    return fl_load_relaxed_u32(&processors) <= 1;
+    return own_processors <= 1;
+}
+
+bool
+fl_spin_is_possible(void)
+{
+    return fl_load_relaxed_u32(&enabled) && !has_one_processor();
 }
 
 static bool
 begin_spinning(void)
 {
-    if (!fl_load_relaxed_u32(&enabled) || has_one_processor()) {
+    if (!fl_spin_is_possible()) {
         return false;
     }
     uint32_t count = fl_load_relaxed_u32(&spinners);
-    while (count < fl_load_relaxed_u32(&processors)) {
+    while (count < own_processors) {
         if (fl_cas_relaxed_u32(&spinners, &count, count + 1)) {
+            is_spinning = true;
             return true;
         }
     }
@@ -69,6 +77,7 @@ begin_spinning(void)
 static void
 end_spinning(void)
 {
+    is_spinning = false;
     (void)fl_add_relaxed_u32(&spinners, UINT32_MAX); /* -1 */
 }
 
@@ -86,7 +95,13 @@ typedef struct {
     int64_t relax_ns, yield_ns;
 } spin_plan;
 
-static inline bool
+typedef enum {
+    SPIN_IS_OVER,
+    SPIN_IN_VAIN,
+    SPIN_DISPLACED, /* others took the processor for long; it may be over too */
+} spin_result;
+
+static inline spin_result
 spin(spin_plan plan)
 {
     int64_t now_ns = fl_clock_now_ns();
@@ -95,23 +110,27 @@ spin(spin_plan plan)
     do {
         for (int i = 0; i < LOOKS; i++) {
             if (plan.is_over(plan.ctx)) {
-                return true;
+                return SPIN_IS_OVER;
             }
             fl_cpu_relax();
         }
         now_ns = fl_clock_now_ns();
     } while (now_ns < relax_end_ns);
     while (now_ns < end_ns) {
+        int64_t before_ns = now_ns;
         fl_cpu_yield();
-        if (plan.is_over(plan.ctx)) {
-            return true;
-        }
         now_ns = fl_clock_now_ns();
+        if (now_ns - before_ns > FL_SPIN_DISPLACED_NS) {
+            return SPIN_DISPLACED;
+        }
+        if (plan.is_over(plan.ctx)) {
+            return SPIN_IS_OVER;
+        }
     }
-    return false;
+    return SPIN_IN_VAIN;
 }
 
-/* ---- for a wake-up ---- */
+/* ---- what it has taught ---- */
 
 static inline uint32_t
 failures_of(uint32_t history)
@@ -132,22 +151,36 @@ is_due(fl_spin_history *history)
 }
 
 static void
-learn(fl_spin_history *history, bool succeeded)
+learn(fl_spin_history *history, spin_result result)
 {
+    static const uint32_t charges[] = {[SPIN_IN_VAIN] = 1, [SPIN_DISPLACED] = FL_SPIN_FAILURES_ALLOWED};
     uint32_t failures = failures_of(fl_load_relaxed_u32(history));
     uint32_t skips = 0;
-    if (succeeded) {
+    if (result == SPIN_IS_OVER) {
         failures = failures / 2;
     }
     else {
-        failures = failures < FL_SPIN_FAILURES_MAX ? failures + 1 : FL_SPIN_FAILURES_MAX;
+        failures += charges[result];
+        failures = failures < FL_SPIN_FAILURES_MAX ? failures : FL_SPIN_FAILURES_MAX;
         if (failures >= FL_SPIN_FAILURES_ALLOWED) {
             skips = 1u << (failures - FL_SPIN_FAILURES_ALLOWED);
         }
-        count_processors(); /* it sleeps now anyway, which costs more */
+        count_processors(); /* what follows is a sleep, which costs more */
     }
     fl_store_relaxed_u32(history, failures | skips << FL_SPIN_FAILURES_BITS);
 }
+
+/* Spins as planned, if it is due and possible. */
+static inline void
+spin_and_learn(fl_spin_history *history, spin_plan plan)
+{
+    if (is_due(history) && begin_spinning()) {
+        learn(history, spin(plan));
+        end_spinning();
+    }
+}
+
+/* ---- for a wake-up ---- */
 
 static bool
 is_woken(void *parker)
@@ -158,17 +191,13 @@ is_woken(void *parker)
 void
 fl_spin_for_wake(fl_parker *parker, fl_spin_history *history, int64_t deadline_ns)
 {
-    if (fl_parker_is_woken(parker) || !is_due(history)) {
+    if (fl_parker_is_woken(parker)) {
         return;
     }
     if (deadline_ns != FL_DEADLINE_NEVER && deadline_ns - fl_clock_now_ns() < FL_SPIN_RELAX_NS + FL_SPIN_YIELD_NS) {
         return;
     }
-    if (begin_spinning()) {
-        spin_plan plan = {is_woken, parker, FL_SPIN_RELAX_NS, FL_SPIN_YIELD_NS};
-        learn(history, spin(plan));
-        end_spinning();
-    }
+    spin_and_learn(history, (spin_plan){is_woken, parker, FL_SPIN_RELAX_NS, FL_SPIN_YIELD_NS});
 }
 
 /* ---- for the runtime ---- */
@@ -177,12 +206,13 @@ fl_spin_for_wake(fl_parker *parker, fl_spin_history *history, int64_t deadline_n
  * to.  Two that share a place make each other's followers wait too long or not at all. */
 enum { PLACES = 64 };
 static fl_atomic_u64 holders[PLACES];
+static fl_spin_history histories[PLACES]; /* of those who followed the holders of a place */
 static fl_atomic_u32 exclusive;
 
-static inline fl_atomic_u64 *
+static inline size_t
 place_of(uint64_t serial)
 {
-    return &holders[serial / 2 % PLACES]; /* T2 */
+    return (size_t)(serial / 2 % PLACES); /* T2 */
 }
 
 void
@@ -194,9 +224,9 @@ fl_spin_set_exclusive_runtime(void)
 void
 fl_spin_runtime_held(void)
 {
-    uint64_t self = fl_thread_self();
+    uint64_t self = fl_thread_self(); /* 0 where there was no memory to register: then nobody follows it */
     if (fl_load_relaxed_u32(&exclusive) && self != 0) {
-        fl_store_relaxed_u64(place_of(self), self);
+        fl_store_relaxed_u64(&holders[place_of(self)], self);
     }
 }
 
@@ -204,22 +234,22 @@ void
 fl_spin_runtime_left(void)
 {
     uint64_t self = fl_thread_self();
-    if (fl_load_relaxed_u32(&exclusive) && fl_load_relaxed_u64(place_of(self)) == self) {
-        fl_store_relaxed_u64(place_of(self), 0);
+    if (fl_load_relaxed_u32(&exclusive) && fl_load_relaxed_u64(&holders[place_of(self)]) == self) {
+        fl_store_relaxed_u64(&holders[place_of(self)], 0);
     }
 }
 
 void
 fl_spin_after_fork_in_child(void)
 {
-    fl_store_relaxed_u32(&spinners, 0);
+    fl_store_relaxed_u32(&spinners, is_spinning); /* true where a handler of the system forked out of a spin */
     for (int i = 0; i < PLACES; i++) {
         fl_store_relaxed_u64(&holders[i], 0);
     }
 }
 
 typedef struct {
-    fl_atomic_u64 *place;
+    fl_atomic_u64 *holder;
     uint64_t serial;
 } following;
 
@@ -227,15 +257,18 @@ static bool
 has_left(void *arg)
 {
     following *ctx = arg;
-    return fl_load_relaxed_u64(ctx->place) != ctx->serial;
+    return fl_load_relaxed_u64(ctx->holder) != ctx->serial;
 }
 
 void
 fl_spin_for_runtime(uint64_t serial)
 {
-    following ctx = {place_of(serial), serial};
-    if (fl_load_relaxed_u32(&exclusive) && serial != 0 && !has_left(&ctx) && begin_spinning()) {
-        (void)spin((spin_plan){has_left, &ctx, FL_SPIN_RUNTIME_NS, FL_SPIN_RUNTIME_NS});
-        end_spinning();
+    if (!fl_load_relaxed_u32(&exclusive) || serial == 0) {
+        return;
+    }
+    size_t place = place_of(serial);
+    following ctx = {&holders[place], serial};
+    if (!has_left(&ctx)) {
+        spin_and_learn(&histories[place], (spin_plan){has_left, &ctx, FL_SPIN_RUNTIME_NS, FL_SPIN_RUNTIME_NS});
     }
 }

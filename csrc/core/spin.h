@@ -1,7 +1,7 @@
-/* Spinning: what a thread does before it sleeps, and before it asks for its runtime.  For core/parking_lot.c only, so
- * that every primitive has it.
+/* Spinning: what a thread does before it sleeps, and before it asks for its runtime.  Only core/parking_lot.c spins, so
+ * that every primitive has it; the others that include this set it up.
  *
- * Two waits are worth it, both of a thread that holds nothing (it is detached, and no mutex is held):
+ * Two waits are worth it, both of a thread that is detached and holds no mutex, and no lock that was handed to it:
  *
  * 1. For its wake-up.  To wake a sleeping thread costs the waker a system call and the sleeper the time that an idle
  *    processor takes to come back: 10 to 30 us.  Whoever is woken while it spins pays neither.
@@ -13,16 +13,19 @@
  * others have the processor between two looks (FL_SPIN_YIELD_NS).  The second is as long as a wake-up by the system: if
  * one thread of two has slept, the other must not go to sleep before it answers, or they take turns at it for ever.
  *
- * It stops, or does not begin, where it cannot pay:
- *   - there is one processor;
+ * It does not begin where it cannot pay:
+ *   - the thread may run on one processor only;
  *   - as many threads spin already as there are processors;
  *   - the deadline is near;
- *   - it did not pay lately for primitives of this bucket (fl_spin_history), apart from a trial now and then;
+ *   - it did not pay lately (fl_spin_history: of this bucket, or of this waker), apart from a trial now and then;
  *   - it is switched off, as PYFASTLOCK_SPIN=0 in the environment does.
  * The parking lot lets those spin that are first in their queue, as others will be woken before the rest, and all of
  * those that will be woken together.
  *
- * Nothing depends on any of this but speed: the words here are relaxed, and updates may be lost. */
+ * The phases bound when the last look or yield begins.  Where other threads want the processor a yield lasts as long as
+ * the scheduler lets them run; after one of FL_SPIN_DISPLACED_NS the spin ends, and counts as several that failed.
+ *
+ * Nothing depends on any of this but speed: the words here are relaxed, and updates of a history may be lost. */
 
 #ifndef FL_SPIN_H
 #define FL_SPIN_H
@@ -39,14 +42,20 @@
 /* The second phase: a wake-up by the system takes 10 to 30 us. */
 #define FL_SPIN_YIELD_NS INT64_C(30000)
 
-/* Both phases of the wait for the runtime, which nobody takes part in that the scheduler would have to wake. */
+/* A yield that lasts longer than this gave the processor to threads that have work for a whole slice of the scheduler's:
+ * the wake-up of a sleeper would have come first.  Our own threads, which hand over to one another, keep it for tens of
+ * microseconds. */
+#define FL_SPIN_DISPLACED_NS INT64_C(1000000)
+
+/* Each phase of the wait for the runtime: the waker has a statement or two to go, or it does something else first. */
 #define FL_SPIN_RUNTIME_NS INT64_C(5000)
 
-/* What the waits of one bucket have taught.
- *   FAILURES   the low bits: a failure adds one, up to FL_SPIN_FAILURES_MAX; a success halves them
- *   SKIPS      the others: how many waits are still to be slept through at once before the next trial; 1 after
- *              FL_SPIN_FAILURES_ALLOWED failures in a row, and twice as many after each further one
- * So where waits are long one in 2 ** (MAX - ALLOWED), 64, costs the time of a spin. */
+/* What the waits of one bucket, or after one waker, have taught.
+ *   FAILURES   the low bits: a spin in vain adds one, a yield that lasted too long several, up to
+ *              FL_SPIN_FAILURES_MAX; a success halves them
+ *   SKIPS      the others: how many waits are still to be slept through at once before the next trial; 1 at
+ *              FL_SPIN_FAILURES_ALLOWED failures, and twice as many for each further one
+ * So where waits are long, one trial follows 2 ** (MAX - ALLOWED), 64, waits without. */
 typedef fl_atomic_u32 fl_spin_history;
 
 enum { FL_SPIN_FAILURES_ALLOWED = 4, FL_SPIN_FAILURES_MAX = 10, FL_SPIN_FAILURES_BITS = 8 };
@@ -55,7 +64,7 @@ enum { FL_SPIN_FAILURES_ALLOWED = 4, FL_SPIN_FAILURES_MAX = 10, FL_SPIN_FAILURES
  * parker afterwards in any case (P2). */
 void fl_spin_for_wake(fl_parker *parker, fl_spin_history *history, int64_t deadline_ns);
 
-/* The calling thread has its runtime, and is about to wake somebody who will want it. */
+/* The calling thread, which is registered, has its runtime, and is about to wake somebody who will want it. */
 void fl_spin_runtime_held(void);
 
 /* The calling thread has detached from its runtime. */
@@ -63,6 +72,9 @@ void fl_spin_runtime_left(void);
 
 /* Spins until the thread of that serial has detached, as far as it is known to hold the runtime at all. */
 void fl_spin_for_runtime(uint64_t serial);
+
+/* Whether the calling thread may spin at all: it has more than one processor, and spinning is not switched off. */
+bool fl_spin_is_possible(void);
 
 /* The runtime has one lock that all its threads need.  Without this the three above do nothing. */
 void fl_spin_set_exclusive_runtime(void);
@@ -73,7 +85,7 @@ uint32_t fl_spin_count(void);
 /* Switches all of it on (the default) or off.  For tests. */
 void fl_spin_enable(bool on);
 
-/* In the child of a fork nobody spins: its only thread was not in here. */
+/* In the child of a fork its only thread is the only one that may be in here. */
 void fl_spin_after_fork_in_child(void);
 
 /* Called once, before anything else here.  Reads the environment. */

@@ -3,13 +3,14 @@
 #ifndef FL_CPU_H
 #define FL_CPU_H
 
-/* Tells the processor that this is a loop that waits for another one: some ten to a hundred cycles. */
+/* Tells the processor that this is a loop that waits for another one: from one cycle to some hundred, as the
+ * processor likes. */
 static inline void
 fl_cpu_relax(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
-#elif defined(__aarch64__) || defined(__arm__)
+#elif defined(__aarch64__) || (defined(__ARM_ARCH) && __ARM_ARCH >= 7)
     __asm__ __volatile__("yield" ::: "memory");
 #else
     __asm__ __volatile__("" ::: "memory");
@@ -19,7 +20,7 @@ fl_cpu_relax(void)
 /* Lets another thread have this processor, if one is ready to run on it. */
 void fl_cpu_yield(void);
 
-/* How many processors the calling thread may run on, at least 1.  A system call. */
+/* How many processors the calling thread may run on, at least 1.  A system call; leaves errno alone. */
 unsigned fl_cpu_count(void);
 
 #endif
