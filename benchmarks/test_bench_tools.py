@@ -8,16 +8,21 @@ from pathlib import Path
 
 import chart
 import compare
+import curves
+import fairness
 import instructions
 import memory
 import processes
 import programs
+import pthreads
 import pytest
 import readme
 import report
 import timing
+from machine import environment
 from scenarios import jain_index
 
+NAMES = ("stdlib", "ours")
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -110,7 +115,7 @@ def test_chart_of_the_programs() -> None:
 def test_compare_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     json_path, svg_path = tmp_path / "result.json", tmp_path / "deep" / "result.svg"
     command = ["--plan", "smoke", "--json", str(json_path), "--svg", str(svg_path)]
-    only = "^with rlock: pass$|^RLock, 2 threads|^logging"
+    only = "^with rlock: pass$|^RLock, 2 threads contending|^logging"
     assert compare.main([*command, "--only", only]) == 0
     result = json.loads(json_path.read_text(encoding="utf-8"))
     assert [r["operation"] for r in result["rows"]] == [
@@ -127,8 +132,56 @@ def test_compare_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureFix
     assert result["environment"]["python"] in printed
     assert "with rlock: pass" in printed
     assert "logging from 4 threads" in printed
-    for path in (svg_path, tmp_path / "deep" / "result-programs.svg"):
+    for path in (svg_path, *(svg_path.with_stem(f"result-{s}") for s in ("programs", "curves"))):
         assert ET.parse(path).getroot().tag == f"{SVG}svg"
+
+
+def point(x: int, **ns: float) -> dict[str, object]:
+    return {"series": "a series", "x": x, "ns": {name: {"median": t} for name, t in ns.items()}}
+
+
+def test_curves_have_a_line_for_each_side(tmp_path: Path) -> None:
+    rows = [point(2, stdlib=1e3, ours=1e2), point(8, stdlib=1e4, ours=1e2, floor=1e3), row_of_one()]
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps({"environment": environment(), "rows": rows}))
+    assert curves.main([str(path)]) == 0
+    root = ET.parse(tmp_path / "result-curves.svg").getroot()
+    places = {
+        line: [
+            (float(c.get("cx", 0)), float(c.get("cy", 0)))
+            for c in root.iter(f"{SVG}circle")
+            if c.get("class") == line
+        ]
+        for line in curves.LINES
+    }
+    assert {line: len(its) for line, its in places.items()} == {"stdlib": 2, "ours": 2, "floor": 1}
+    (left, slow), (right, slower) = places["stdlib"]
+    assert left < right
+    assert slow > slower  # the axis points upwards
+    assert places["ours"][0][1] == places["ours"][1][1] > slow
+    assert places["floor"] == [(right, slow)]
+
+
+def row_of_one() -> dict[str, object]:
+    """A row that belongs to no series."""
+    return {"operation": "Lock()", "ns": {"ours": {"median": 1.0}}}
+
+
+def test_fairness_prints_a_line_for_each_case(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fairness.main(["--seconds", "0.02"]) == 0
+    lines = [line.split()[:3] for line in capsys.readouterr().out.split("\n")[2:] if line]
+    assert lines == [list(p) for p in product(("equal", "greedy"), fairness.SECTIONS, NAMES)]
+
+
+@pytest.mark.parametrize("name", ["ping_pong", "contended", "barrier", "broadcast"])
+def test_floor_of_the_scenarios(name: str) -> None:
+    run = pthreads.runner(name, 2)
+    if run is None:
+        pytest.skip("there is no C compiler")
+    sample = run(100)
+    assert sample.operations == 100
+    assert sample.seconds > 0
+    assert sample.cpu_seconds > 0
 
 
 def test_readme_gets_both_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
