@@ -40,25 +40,28 @@ spin_in_vain(fl_spin_history *history, int64_t deadline_ns)
     fl_parker_destroy(&parker);
 }
 
+/* A spin in vain counts as one failure, or as several where other work has taken the processor for long, as on a busy
+ * machine. */
 static void
 test_history_makes_spins_rare(void)
 {
     fl_spin_history history = 0;
-    for (uint32_t i = 1; i < FL_SPIN_FAILURES_ALLOWED; i++) {
+    int at_most = 0; /* trials with the largest number of failures */
+    while (at_most < 2) {
+        uint32_t failures = failures_of(&history);
+        uint32_t skips = skips_of(&history);
         spin_in_vain(&history, FL_DEADLINE_NEVER);
-        CHECK_EQUAL(failures_of(&history), i);
-        CHECK_EQUAL(skips_of(&history), 0);
-    }
-    for (uint32_t i = FL_SPIN_FAILURES_ALLOWED; i < FL_SPIN_FAILURES_MAX + 3; i++) {
-        spin_in_vain(&history, FL_DEADLINE_NEVER);
-        uint32_t failures = i < FL_SPIN_FAILURES_MAX ? i : FL_SPIN_FAILURES_MAX;
-        CHECK_EQUAL(failures_of(&history), failures);
-        for (uint32_t skips = 1u << (failures - FL_SPIN_FAILURES_ALLOWED); skips > 0; skips--) {
-            CHECK_EQUAL(skips_of(&history), skips);
-            spin_in_vain(&history, FL_DEADLINE_NEVER); /* does not spin */
-            CHECK_EQUAL(failures_of(&history), failures);
+        uint32_t after = failures_of(&history);
+        if (skips > 0) { /* it did not spin */
+            CHECK_EQUAL(after, failures);
+            CHECK_EQUAL(skips_of(&history), skips - 1);
+            continue;
         }
-        CHECK_EQUAL(skips_of(&history), 0);
+        CHECK(after == failures + 1 || after == failures + FL_SPIN_FAILURES_ALLOWED || after == FL_SPIN_FAILURES_MAX);
+        CHECK(after <= FL_SPIN_FAILURES_MAX);
+        CHECK_EQUAL(skips_of(&history),
+                    after < FL_SPIN_FAILURES_ALLOWED ? 0 : 1u << (after - FL_SPIN_FAILURES_ALLOWED));
+        at_most += after == FL_SPIN_FAILURES_MAX;
     }
 }
 
@@ -70,7 +73,7 @@ test_no_spin_near_the_deadline(void)
     spin_in_vain(&history, fl_deadline_after_ns(FL_SPIN_RELAX_NS));
     CHECK_EQUAL(failures_of(&history), 0);
     spin_in_vain(&history, fl_deadline_after_ns(INT64_C(3600) * 1000 * NS_PER_MS));
-    CHECK_EQUAL(failures_of(&history), 1);
+    CHECK(failures_of(&history) > 0);
 }
 
 static void
@@ -82,7 +85,7 @@ test_switched_off(void)
     CHECK_EQUAL(failures_of(&history), 0);
     fl_spin_enable(true);
     spin_in_vain(&history, FL_DEADLINE_NEVER);
-    CHECK_EQUAL(failures_of(&history), 1);
+    CHECK(failures_of(&history) > 0);
 }
 
 static void
@@ -96,7 +99,7 @@ test_switched_off_by_the_environment(void)
     CHECK_EQUAL(setenv("PYFASTLOCK_SPIN", "1", 1), 0);
     fl_spin_init();
     spin_in_vain(&history, FL_DEADLINE_NEVER);
-    CHECK_EQUAL(failures_of(&history), 1);
+    CHECK(failures_of(&history) > 0);
     CHECK_EQUAL(unsetenv("PYFASTLOCK_SPIN"), 0);
     fl_spin_init();
 }
@@ -118,16 +121,17 @@ test_no_spin_on_one_processor(void)
     CHECK_EQUAL(sched_setaffinity(0, sizeof one, &one), 0);
     fl_spin_history history = 0;
     spin_in_vain(&history, FL_DEADLINE_NEVER);
-    CHECK_EQUAL(failures_of(&history), 1);
+    uint32_t failures = failures_of(&history);
+    CHECK(failures > 0);
     for (int i = 0; i < 50; i++) {
         spin_in_vain(&history, FL_DEADLINE_NEVER);
     }
-    CHECK_EQUAL(failures_of(&history), 1);
+    CHECK_EQUAL(failures_of(&history), failures);
     CHECK_EQUAL(sched_setaffinity(0, sizeof all, &all), 0);
     for (int i = 0; i < 200; i++) {
         spin_in_vain(&history, FL_DEADLINE_NEVER);
     }
-    CHECK(failures_of(&history) > 1);
+    CHECK(failures_of(&history) > failures);
 }
 #else
 static void
@@ -355,12 +359,18 @@ attach_after_spinning(fl_blocker *base)
     fake_attach(base);
 }
 
+typedef struct {
+    const void *key;
+    flag queued;
+} detached_wait;
+
 static void *
 wait_detached(void *arg)
 {
+    detached_wait *self = arg;
     fl_waiter waiter;
-    queue_up(&waiter, &key);
-    raise_flag(arg, 1);
+    queue_up(&waiter, self->key);
+    raise_flag(&self->queued, 1);
     fake_blocker blocker = make_fake_blocker(false, NULL, NULL);
     blocker.base.detach = detach_before_spinning;
     blocker.base.attach = attach_after_spinning;
@@ -369,15 +379,16 @@ wait_detached(void *arg)
     return NULL;
 }
 
-/* Only one thread waits at a time, so what spins is it. */
+/* Only one thread waits at a time, so what spins is it.  Each waits for another key, whose history is empty; on a busy
+ * machine it takes some time until one is seen that spins. */
 static void
 test_t24_nobody_spins_attached(void)
 {
-    bool seen = false;
-    for (int i = 0; i < 200; i++) {
-        flag queued = 0;
-        pthread_t thread = start_thread(wait_detached, &queued);
-        while (!fl_load_acquire_u32(&queued)) {
+    bool seen = fl_cpu_count() == 1;
+    for (int i = 0; i < 100 || (!seen && i < KEYS); i++) {
+        detached_wait wait = {.key = &keys[i]};
+        pthread_t thread = start_thread(wait_detached, &wait);
+        while (!fl_load_acquire_u32(&wait.queued)) {
         }
         int64_t end_ns = fl_clock_now_ns() + NS_PER_MS;
         bool spins = false;
@@ -385,10 +396,10 @@ test_t24_nobody_spins_attached(void)
             spins = fl_spin_count() == 1;
         }
         seen |= spins;
-        fl_lot_unpark_one(&key, unpark_it, NULL, NULL);
+        fl_lot_unpark_one(wait.key, unpark_it, NULL, NULL);
         join_thread(thread);
     }
-    CHECK(seen || fl_cpu_count() == 1);
+    CHECK(seen);
 }
 
 static void
