@@ -29,6 +29,7 @@ SOURCES = [
     "csrc/core/spin.c",
     "csrc/core/barrier.c",
     "csrc/core/fork.c",
+    "csrc/core/lock_word.c",
     "csrc/core/lockable.c",
     "csrc/core/thread.c",
     "csrc/py/args.c",

@@ -30,7 +30,7 @@ notify_waiter(void *arg, fl_waiter *waiter)
     notify_ctx *ctx = arg;
     waiter->notified = true;
     waiter->since_ns = ctx->now_ns; /* for the lock it has been waiting since now */
-    return ctx->lock.ops && !waiter->polling && ctx->lock.ops->mark_parked(ctx->lock.lock);
+    return ctx->lock.ops && !waiter->polling && ctx->lock.ops->mark_parked(ctx->lock.lock, waiter);
 }
 
 static void
@@ -67,7 +67,7 @@ static bool
 take_part(void *arg)
 {
     lock_goal *ctx = arg;
-    return ctx->waiter->notified && ctx->lock.ops->mark_parked(ctx->lock.lock);
+    return ctx->waiter->notified && ctx->lock.ops->mark_parked(ctx->lock.lock, ctx->waiter);
 }
 
 static fl_cond_result
@@ -113,7 +113,7 @@ fl_cond_give_way(fl_cond_lock lock, fl_blocker *blocker_back)
     if (depth == 0) {
         return FL_COND_NOT_HELD;
     }
-    fl_lock_result taken = lock.ops->try_lock(lock.lock);
+    fl_lock_result taken = lock.ops->try_lock(lock.lock, NULL);
     while (taken == FL_LOCK_TIMED_OUT || taken == FL_LOCK_NO_MEMORY) { /* it has to be taken back */
         taken = fl_lock_wait(lock.ops, lock.lock, FL_DEADLINE_NEVER, blocker_back);
     }

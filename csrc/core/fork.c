@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "core/bucket.h"
+#include "core/lock_word.h"
 #include "core/spin.h"
 #include "core/thread.h"
 #include "platform/fatal.h"
@@ -26,6 +27,7 @@ after_fork_in_child(void)
 {
     fl_spin_after_fork_in_child();
     fl_thread_after_fork_in_child();
+    fl_word_after_fork_in_child();
     fl_buckets_after_fork_in_child();
 }
 

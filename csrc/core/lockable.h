@@ -10,9 +10,12 @@
  * A thread that was woken and sees that somebody was quicker goes back to the front of the queue at once, without
  * attaching: under a GIL that would make the holder wait.
  *
+ * Without a GIL a thread that has just released a lock for which others wait, and wants it again, lets them have it for some
+ * microseconds before it queues: core/spin.h.
+ *
  * K1  A wake-up that does not hand the lock over is spent by trying the lock, or by seeing under the bucket's mutex that
  *     it is held.  The thread does so before anything that could make it give up: if it fails, somebody else holds the
- *     lock and their release wakes the next in the queue. */
+ *     lock and their release wakes the next in the queue.  Until then other releases may wake nobody (core/lock_word.h). */
 
 #ifndef FL_LOCKABLE_H
 #define FL_LOCKABLE_H
@@ -38,16 +41,21 @@ typedef enum {
 typedef struct {
     /* Whether the calling thread holds the lock; for a lock without owner, whether anybody does. */
     bool (*is_owned)(void *lock);
-    /* Takes the lock if that can be done without waiting. */
-    fl_lock_result (*try_lock)(void *lock);
-    /* If the lock is held, marks it as having waiters and returns true.  Under the mutex of the lock's bucket. */
-    bool (*mark_parked)(void *lock);
-    /* Releases the lock, however often it is held.  Returns how often that was, 0 where it was not held.  `later` as
-     * for fl_lot_unpark_one. */
+    /* Takes the lock if that can be done without waiting.  `waiter` is what the calling thread waits as, or NULL; it is not
+     * designated afterwards. */
+    fl_lock_result (*try_lock)(void *lock, fl_waiter *waiter);
+    /* If the lock is held, marks it as having waiters and returns true; the waiter is not designated then.  Under the mutex
+     * of the lock's bucket. */
+    bool (*mark_parked)(void *lock, fl_waiter *waiter);
+    /* Releases the lock for a condition, with FL_WAKE_NEXT, however often it is held.  Returns how often that was, 0 where it
+     * was not held.  `later` as for fl_lot_unpark_one. */
     uint64_t (*release_all)(void *lock, fl_waiter *later);
     /* Makes up for a release_all that returned `depth`, after the lock has been taken once. */
     void (*restore)(void *lock, uint64_t depth);
 } fl_lock_ops;
+
+/* Queues the waiter for the lock if that is held.  Returns whether it was. */
+bool fl_lock_enqueue(const fl_lock_ops *ops, void *lock, fl_waiter *waiter);
 
 /* Waits for `lock` until `deadline_ns`, as `waiter`: one that is idle and does not keep its place, and may have
  * been handed the lock already. */

@@ -85,6 +85,7 @@ fl_waiter_init(fl_waiter *waiter, bool keeps_place)
     waiter->queued = false;
     waiter->notified = false;
     waiter->handed_off = false;
+    waiter->designated = false;
     waiter->polling = false;
     waiter->is_first = false;
     waiter->is_woken_with_all = false;
@@ -311,6 +312,31 @@ fl_wait_result
 fl_lot_sleep(fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker)
 {
     return fl_lot_sleep_for(waiter, deadline_ns, blocker, NULL);
+}
+
+bool
+fl_lot_back_off(const void *key, int64_t deadline_ns, fl_blocker *blocker, bool (*is_decided)(void *ctx), void *ctx)
+{
+    fl_spin_history *history = &fl_bucket_of(key)->back_offs;
+    if (!fl_spin_backs_off(key, history, deadline_ns)) {
+        return false;
+    }
+    bool decided = false;
+    bool waited = true;
+    for (int i = 0; i < FL_SPIN_BACK_OFFS && waited && !decided; i++) {
+        if (blocker) {
+            blocker->detach(blocker);
+        }
+        waited = fl_spin_back_off(i);
+        if (blocker) {
+            blocker->attach(blocker);
+        }
+        decided = is_decided(ctx);
+    }
+    if (waited) {
+        fl_spin_backed_off(history, decided);
+    }
+    return decided;
 }
 
 void

@@ -20,7 +20,7 @@
  * L2  A waiter that finds `queued` false and did not do it itself is going to be woken: it sleeps until then,
  *     whatever its deadline, so that no unparker touches a waiter that has gone.
  * L3  `key` changes while the mutexes of both buckets are held.
- * L4  `notified` and `handed_off` are written before `queued` turns false, under the mutex, and read by the owner
+ * L4  `notified`, `handed_off` and `designated` are written before `queued` turns false, under the mutex, and read by the owner
  *     after the wake-up or under the mutex.
  * L5  A waiter is on no queue when its thread attaches to the runtime, which may end the thread there and its stack
  *     with it.  There are two exceptions: an interruptible thread, which is never ended, runs poll() in its place
@@ -70,6 +70,7 @@ struct fl_waiter {
     bool queued;
     bool notified;   /* a condition has chosen it: it waits for nothing but the lock, without timeout or interruption */
     bool handed_off; /* the primitive was given to it by the unparker */
+    bool designated; /* the unparker relies on it to try the lock: core/lock_word.h */
     bool polling;    /* its thread runs code of the runtime: it can be unparked, but not requeued (L7) */
 
     uint64_t waker; /* the serial of the thread that has unparked it, for core/spin.h */
@@ -124,6 +125,11 @@ typedef struct {
 /* The same, and a waiter that is unparked goes back to its goal's queue as long as somebody was quicker, without attaching
  * in between: to find the lock taken is no reason to ask for the runtime. */
 fl_wait_result fl_lot_sleep_for(fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker, const fl_lot_goal *goal);
+
+/* For a thread that is about to queue itself for what it has released lately: leaves it to the others for a while, detached
+ * and as often as core/spin.h says, and asks attached in between.  True as soon as `is_decided(ctx)` is.  May do nothing. */
+bool fl_lot_back_off(const void *key, int64_t deadline_ns, fl_blocker *blocker, bool (*is_decided)(void *ctx),
+                     void *ctx);
 
 /* For a waiter that was queued with `polling` set: the code of the runtime is over. */
 void fl_lot_end_polling(fl_waiter *waiter);

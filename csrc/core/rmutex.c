@@ -1,39 +1,17 @@
 #include "core/rmutex.h"
 
+#include <assert.h>
+
+_Static_assert(offsetof(fl_rmutex, word) == 0, "the key of a lock is the address of its word");
+
 fl_lock_result
-fl_rmutex_try_lock_slow(fl_rmutex *mutex)
+fl_rmutex_try_lock_slow(fl_rmutex *mutex, fl_waiter *waiter)
 {
     uint64_t self = fl_thread_register();
     if (self == 0) {
         return FL_LOCK_NO_MEMORY;
     }
-    uint64_t word = fl_load_relaxed_u64(&mutex->word);
-    while ((word & ~FL_RMUTEX_PARKED) == 0) {
-        if (fl_cas_acquire_u64(&mutex->word, &word, self | word)) {
-            return FL_LOCK_ACQUIRED;
-        }
-    }
-    return FL_LOCK_TIMED_OUT;
-}
-
-/* fl_unpark_fn.  The word is the caller's serial, perhaps with PARKED, and while this bucket is locked nobody
- * changes it. */
-static bool
-release_to(void *arg, fl_waiter *first, bool more)
-{
-    fl_rmutex *mutex = arg;
-    bool hands_off = fl_lock_hands_off(first);
-    if (first) {
-        first->handed_off = hands_off;
-    }
-    fl_store_release_u64(&mutex->word, (hands_off ? first->thread : 0) | (more ? FL_RMUTEX_PARKED : 0));
-    return true;
-}
-
-FL_SLOW void
-fl_rmutex_unlock_slow(fl_rmutex *mutex, fl_waiter *later)
-{
-    fl_lot_unpark_one(mutex, release_to, mutex, later);
+    return fl_word_try_take_as(&mutex->word, self, waiter) ? FL_LOCK_ACQUIRED : FL_LOCK_TIMED_OUT;
 }
 
 /* ---- fl_lock_ops ---- */
@@ -45,22 +23,21 @@ is_owned(void *lock)
 }
 
 static fl_lock_result
-try_lock(void *lock)
+try_lock(void *lock, fl_waiter *waiter)
 {
+    if (waiter && waiter->designated) {
+        assert(
+            !fl_rmutex_is_owned(lock)); /* K1: it has run nothing since it was woken that could have taken the lock */
+        return fl_rmutex_try_lock_slow(lock, waiter);
+    }
     return fl_rmutex_try_lock(lock);
 }
 
 static bool
-mark_parked(void *lock)
+mark_parked(void *lock, fl_waiter *waiter)
 {
     fl_rmutex *mutex = lock;
-    uint64_t word = fl_load_relaxed_u64(&mutex->word);
-    while ((word & ~FL_RMUTEX_PARKED) != 0 && !(word & FL_RMUTEX_PARKED)) {
-        if (fl_cas_relaxed_u64(&mutex->word, &word, word | FL_RMUTEX_PARKED)) {
-            return true;
-        }
-    }
-    return (word & ~FL_RMUTEX_PARKED) != 0;
+    return fl_word_mark_parked(&mutex->word, waiter);
 }
 
 static uint64_t

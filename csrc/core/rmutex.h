@@ -1,22 +1,18 @@
 /* The recursive mutex: owned by one thread, which may take it again.
  *
- * One word, the serial of the owning thread and one flag, and one count:
- *   owner PARKED
- *     0     0     free
- *     S     0     held by thread S, nobody waits
- *     S     1     held by thread S, threads may be queued
- *     0     1     free, threads may be queued (barging)
+ * One word, whose states and invariants are those of core/lock_word.h, and one count.  The holder is the serial of the owning
+ * thread.
  *
  * R1  The owner's serial is stored by the operation that takes the mutex, so there is no moment at which it is held
  *     and not owned.  A signal handler that interrupts anything here finds one or the other.
- * R2  PARKED as in core/mutex.h, M2 and M3.
+ * R2  Only the owner releases it.
  * R3  `extra` counts how often more than once the owner has taken it.  Only the owner writes it; it is 0 when the mutex
  *     changes hands.
  * R4  A thread's serial is stored in the word by itself, or by the release that hands the mutex over while the
  *     thread is still asleep, and removed by itself only.  So while a thread runs nobody else changes the answer to
  *     "is it mine?", and relaxed loads are enough to ask.
  *
- * Fairness: core/lockable.h.  Memory ordering as in core/mutex.h. */
+ * Fairness: core/lockable.h. */
 
 #ifndef FL_RMUTEX_H
 #define FL_RMUTEX_H
@@ -24,12 +20,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/lock_word.h"
 #include "core/lockable.h"
 #include "core/thread.h"
 #include "platform/atomic.h"
 #include "platform/compiler.h"
-
-#define FL_RMUTEX_PARKED UINT64_C(1)
 
 /* The largest depth that can be counted. */
 #define FL_RMUTEX_DEPTH_MAX UINT64_MAX
@@ -50,7 +45,7 @@ fl_rmutex_init(fl_rmutex *mutex)
 static inline uint64_t
 fl_rmutex_owner(fl_rmutex *mutex)
 {
-    return fl_load_relaxed_u64(&mutex->word) & ~FL_RMUTEX_PARKED;
+    return fl_word_holder(fl_load_relaxed_u64(&mutex->word));
 }
 
 static inline bool
@@ -82,8 +77,9 @@ fl_rmutex_try_lock_fast(fl_rmutex *mutex)
     return FL_LIKELY(self != 0) && fl_cas_acquire_u64(&mutex->word, &word, self);
 }
 
-/* What fl_rmutex_try_lock does where the caller does not own the mutex, or has no serial yet. */
-fl_lock_result fl_rmutex_try_lock_slow(fl_rmutex *mutex);
+/* What fl_rmutex_try_lock does where the caller does not own the mutex, or has no serial yet.  `waiter` as for
+ * fl_word_try_take_as. */
+fl_lock_result fl_rmutex_try_lock_slow(fl_rmutex *mutex, fl_waiter *waiter);
 
 /* Takes the mutex if it is free or the caller's own already.  Never blocks.  FL_LOCK_TIMED_OUT where another thread
  * holds it. */
@@ -91,7 +87,7 @@ static inline fl_lock_result
 fl_rmutex_try_lock(fl_rmutex *mutex)
 {
     if (!fl_rmutex_is_owned(mutex)) {
-        return fl_rmutex_try_lock_slow(mutex);
+        return fl_rmutex_try_lock_slow(mutex, NULL);
     }
     uint64_t extra = fl_load_relaxed_u64(&mutex->extra);
     if (FL_UNLIKELY(extra == FL_RMUTEX_DEPTH_MAX - 1)) {
@@ -99,20 +95,6 @@ fl_rmutex_try_lock(fl_rmutex *mutex)
     }
     fl_store_relaxed_u64(&mutex->extra, extra + 1);
     return FL_LOCK_ACQUIRED;
-}
-
-/* Releases a mutex that is held by the caller once, and wakes one waiter; `later` as for fl_lot_unpark_one.  Never
- * blocks for longer than a queue operation. */
-void fl_rmutex_unlock_slow(fl_rmutex *mutex, fl_waiter *later);
-
-/* Gives the mutex up, which the caller holds with extra == 0. */
-static inline void
-fl_rmutex_release(fl_rmutex *mutex, fl_waiter *later)
-{
-    uint64_t word = fl_thread_self();
-    if (FL_UNLIKELY(!fl_cas_release_u64(&mutex->word, &word, 0))) {
-        fl_rmutex_unlock_slow(mutex, later);
-    }
 }
 
 /* Releases the mutex if the caller holds it once and nobody waits. */
@@ -124,9 +106,9 @@ fl_rmutex_unlock_fast(fl_rmutex *mutex)
            FL_LIKELY(self != 0) && fl_cas_release_u64(&mutex->word, &self, 0);
 }
 
-/* Undoes one lock.  False where the caller does not own the mutex. */
+/* Undoes one lock, the last one as fl_word_release does.  False where the caller does not own the mutex. */
 static inline bool
-fl_rmutex_unlock(fl_rmutex *mutex)
+fl_rmutex_unlock_slow(fl_rmutex *mutex, fl_wake_policy policy)
 {
     if (FL_UNLIKELY(!fl_rmutex_is_owned(mutex))) {
         return false;
@@ -136,8 +118,13 @@ fl_rmutex_unlock(fl_rmutex *mutex)
         fl_store_relaxed_u64(&mutex->extra, extra - 1);
         return true;
     }
-    fl_rmutex_release(mutex, NULL);
-    return true;
+    return fl_word_release(&mutex->word, 0, policy, NULL);
+}
+
+static inline bool
+fl_rmutex_unlock(fl_rmutex *mutex)
+{
+    return FL_LIKELY(fl_rmutex_unlock_fast(mutex)) || fl_rmutex_unlock_slow(mutex, FL_WAKE_ONE);
 }
 
 /* Undoes all locks of the caller, who owns the mutex.  Returns how many they were, for fl_rmutex_restore.  `later`
@@ -145,9 +132,12 @@ fl_rmutex_unlock(fl_rmutex *mutex)
 static inline uint64_t
 fl_rmutex_release_all(fl_rmutex *mutex, fl_waiter *later)
 {
+    uint64_t word = fl_thread_self();
     uint64_t depth = fl_load_relaxed_u64(&mutex->extra) + 1;
     fl_store_relaxed_u64(&mutex->extra, 0);
-    fl_rmutex_release(mutex, later);
+    if (FL_UNLIKELY(!fl_cas_release_u64(&mutex->word, &word, 0))) {
+        (void)fl_word_release(&mutex->word, 0, FL_WAKE_NEXT, later);
+    }
     return depth;
 }
 

@@ -64,15 +64,17 @@ fl_sema_release_slow(fl_sema *sema, uint64_t count, uint64_t bound)
 /* ---- fl_lock_ops ---- */
 
 static fl_lock_result
-try_lock(void *sema)
+try_lock(void *sema, fl_waiter *waiter)
 {
+    (void)waiter; /* nobody is designated */
     return fl_sema_try_acquire(sema) ? FL_LOCK_ACQUIRED : FL_LOCK_TIMED_OUT;
 }
 
 /* S2 */
 static bool
-mark_parked(void *arg)
+mark_parked(void *arg, fl_waiter *waiter)
 {
+    (void)waiter;
     fl_sema *sema = arg;
     uint64_t word = fl_load_relaxed_u64(&sema->word);
     while (word == 0) {

@@ -12,6 +12,7 @@
 enum { LOOKS = 8 };
 
 static fl_atomic_u32 enabled = 1;
+static fl_atomic_u32 exclusive;          /* the runtime has one lock */
 static fl_atomic_u32 spinners;           /* threads that spin now: exact */
 static FL_THREAD_LOCAL bool is_spinning; /* the calling thread is one of them */
 
@@ -180,6 +181,12 @@ spin_and_learn(fl_spin_history *history, spin_plan plan)
     }
 }
 
+static bool
+is_near(int64_t deadline_ns, int64_t spin_ns)
+{
+    return deadline_ns != FL_DEADLINE_NEVER && deadline_ns - fl_clock_now_ns() < spin_ns;
+}
+
 /* ---- for a wake-up ---- */
 
 static bool
@@ -194,10 +201,57 @@ fl_spin_for_wake(fl_parker *parker, fl_spin_history *history, int64_t deadline_n
     if (fl_parker_is_woken(parker)) {
         return;
     }
-    if (deadline_ns != FL_DEADLINE_NEVER && deadline_ns - fl_clock_now_ns() < FL_SPIN_RELAX_NS + FL_SPIN_YIELD_NS) {
+    if (is_near(deadline_ns, FL_SPIN_RELAX_NS + FL_SPIN_YIELD_NS)) {
         return;
     }
     spin_and_learn(history, (spin_plan){is_woken, parker, FL_SPIN_RELAX_NS, FL_SPIN_YIELD_NS});
+}
+
+/* ---- for others to have the lock ---- */
+
+static FL_THREAD_LOCAL const void *released_last;
+
+static int64_t
+back_off_ns(int i)
+{
+    return FL_SPIN_BACK_OFF_NS << i;
+}
+
+void
+fl_spin_released(const void *lock)
+{
+    released_last = lock;
+}
+
+bool
+fl_spin_backs_off(const void *lock, fl_spin_history *history, int64_t deadline_ns)
+{
+    return released_last == lock && !fl_load_relaxed_u32(&exclusive) && fl_spin_is_possible() &&
+           !is_near(deadline_ns, back_off_ns(FL_SPIN_BACK_OFFS)) && is_due(history);
+}
+
+static bool
+never(void *ctx)
+{
+    (void)ctx;
+    return false;
+}
+
+bool
+fl_spin_back_off(int i)
+{
+    if (!begin_spinning()) {
+        return false;
+    }
+    (void)spin((spin_plan){never, NULL, back_off_ns(i), 0});
+    end_spinning();
+    return true;
+}
+
+void
+fl_spin_backed_off(fl_spin_history *history, bool got_it)
+{
+    learn(history, got_it ? SPIN_IS_OVER : SPIN_IN_VAIN);
 }
 
 /* ---- for the runtime ---- */
@@ -207,12 +261,11 @@ fl_spin_for_wake(fl_parker *parker, fl_spin_history *history, int64_t deadline_n
 enum { PLACES = 64 };
 static fl_atomic_u64 holders[PLACES];
 static fl_spin_history histories[PLACES]; /* of those who followed the holders of a place */
-static fl_atomic_u32 exclusive;
 
 static inline size_t
 place_of(uint64_t serial)
 {
-    return (size_t)(serial / 2 % PLACES); /* T2 */
+    return (size_t)(serial / FL_THREAD_SERIAL_STEP % PLACES); /* T2 */
 }
 
 void

@@ -1,15 +1,19 @@
 /* Spinning: what a thread does before it sleeps, and before it asks for its runtime.  Only core/parking_lot.c spins, so
  * that every primitive has it; the others that include this set it up.
  *
- * Two waits are worth it, both of a thread that is detached and holds no mutex, and no lock that was handed to it:
+ * Three waits are worth it, all of a thread that is detached and holds no mutex, and no lock that was handed to it:
  *
  * 1. For its wake-up.  To wake a sleeping thread costs the waker a system call and the sleeper the time that an idle
  *    processor takes to come back: 10 to 30 us.  Whoever is woken while it spins pays neither.
  * 2. For the runtime of its waker (where the runtime has one lock, the GIL).  The waker usually goes on for a moment
  *    before it detaches.  Whoever asks for the GIL meanwhile goes to sleep on it, and has to be woken by the system
  *    after all.
+ * 3. For others to have a lock that it has released and wants back (where the runtime has no one lock).  Two threads that take
+ *    turns at every section pay for the way of the lock between their processors each time.  Whoever has designated a waiter
+ *    (core/lock_word.h) and finds the lock taken when it comes back *backs off*: leaves it alone for a while, tries, and does
+ *    so once more before it queues.
  *
- * Each has two phases.  First the loop keeps its processor and looks every few cycles (FL_SPIN_RELAX_NS), then it lets
+ * The first two have two phases.  First the loop keeps its processor and looks every few cycles (FL_SPIN_RELAX_NS), then it lets
  * others have the processor between two looks (FL_SPIN_YIELD_NS).  The second is as long as a wake-up by the system: if
  * one thread of two has slept, the other must not go to sleep before it answers, or they take turns at it for ever.
  *
@@ -50,6 +54,12 @@
 /* Each phase of the wait for the runtime: the waker has a statement or two to go, or it does something else first. */
 #define FL_SPIN_RUNTIME_NS INT64_C(5000)
 
+/* How long a thread that wants back what it has just released leaves it to the others, the first time and in all: time for
+ * some twenty short sections, so that the cost of moving a lock between processors, half a microsecond, is shared by them;
+ * and no more than a wake-up by the system takes. */
+#define FL_SPIN_BACK_OFF_NS INT64_C(5000)
+enum { FL_SPIN_BACK_OFFS = 2 }; /* each is twice as long as the one before */
+
 /* What the waits of one bucket, or after one waker, have taught.
  *   FAILURES   the low bits: a spin in vain adds one, a yield that lasted too long several, up to
  *              FL_SPIN_FAILURES_MAX; a success halves them
@@ -72,6 +82,19 @@ void fl_spin_runtime_left(void);
 
 /* Spins until the thread of that serial has detached, as far as it is known to hold the runtime at all. */
 void fl_spin_for_runtime(uint64_t serial);
+
+/* The calling thread releases a lock for which others wait. */
+void fl_spin_released(const void *lock);
+
+/* Whether the calling thread should back off before it waits for the lock, which it could not have at once. */
+bool fl_spin_backs_off(const void *lock, fl_spin_history *history, int64_t deadline_ns);
+
+/* Does so for a while, the i-th time of one wait, from 0.  False, and at once, where there are spinners enough.  Does not
+ * block. */
+bool fl_spin_back_off(int i);
+
+/* It has done so, and got the lock or not. */
+void fl_spin_backed_off(fl_spin_history *history, bool got_it);
 
 /* Whether the calling thread may spin at all: it has more than one processor, and spinning is not switched off. */
 bool fl_spin_is_possible(void);

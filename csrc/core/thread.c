@@ -12,8 +12,6 @@ typedef struct fl_thread_record {
     struct fl_thread_record *next, *prev; /* under registry_mutex */
 } fl_thread_record;
 
-enum { SERIAL_STEP = 2 }; /* T2 */
-
 FL_THREAD_LOCAL uint64_t fl_thread_serial;
 
 static pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -81,7 +79,7 @@ fl_thread_register_slow(void)
     record->ident = own_ident();
     record->prev = NULL;
     lock_registry();
-    last_serial += SERIAL_STEP;
+    last_serial += FL_THREAD_SERIAL_STEP; /* T2 */
     record->serial = last_serial;
     record->next = registry;
     if (registry) {

@@ -6,7 +6,8 @@
  * nobody else's can come back.
  *
  * T1  0 is no thread.
- * T2  A serial leaves its lowest bit clear, which lock words use for a flag.
+ * T2  Serials are multiples of FL_THREAD_SERIAL_STEP: lock words keep flags in the low bits.  At a million threads a second the
+ *     others last for nine years.
  * T3  A thread has one record, from the first time that it needs a serial until it ends.  The list of records is under
  *     the registry's mutex; a record is otherwise read and written by its own thread only. */
 
@@ -17,6 +18,8 @@
 #include <stdint.h>
 
 #include "platform/compiler.h"
+
+#define FL_THREAD_SERIAL_STEP (UINT64_C(1) << 16)
 
 /* The calling thread's serial, or 0 where it has not needed one yet. */
 extern FL_THREAD_LOCAL uint64_t fl_thread_serial;

@@ -62,10 +62,10 @@ release(PyObject *self)
 {
     fl_condition_object *condition = fl_condition_of(self);
     if (FL_LIKELY(over_rlock(condition))) {
-        return fl_rmutex_py_release(condition->core.lock);
+        return fl_rmutex_py_release(condition->core.lock, FL_WAKE_NEXT);
     }
     if (over_lock(condition)) {
-        return fl_mutex_py_release(condition->core.lock);
+        return fl_mutex_py_release(condition->core.lock, FL_WAKE_NEXT);
     }
     return call_foreign(condition, "release", "release", NO_ARGUMENTS);
 }
@@ -169,7 +169,7 @@ PyObject *
 fl_condition_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     if (FL_LIKELY(nargs == 3 && kwnames == NULL && over_rlock(fl_condition_of(self)))) {
-        return fl_rmutex_py_release(fl_condition_of(self)->core.lock);
+        return fl_rmutex_py_release(fl_condition_of(self)->core.lock, FL_WAKE_NEXT);
     }
     return exit_with(self, args, nargs, kwnames);
 }
@@ -220,7 +220,7 @@ fl_condition_release_save(PyObject *self, PyObject *const *args, Py_ssize_t narg
         return fl_rmutex_py_release_save(condition->core.lock);
     }
     if (over_lock(condition)) {
-        return fl_mutex_py_release(condition->core.lock);
+        return fl_mutex_py_release(condition->core.lock, FL_WAKE_NEXT);
     }
     PyObject *lock = fl_condition_foreign_lock(condition);
     return lock ? fl_foreign_release_save(lock) : NULL;

@@ -6,9 +6,9 @@
 /* ---- for Condition too ---- */
 
 FL_NOINLINE PyObject *
-fl_mutex_py_release_slow(fl_mutex *mutex)
+fl_mutex_py_release_slow(fl_mutex *mutex, fl_wake_policy policy)
 {
-    if (!fl_mutex_unlock(mutex)) {
+    if (!fl_mutex_unlock_slow(mutex, policy, NULL)) {
         PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
         return NULL;
     }
@@ -105,7 +105,7 @@ PyDoc_STRVAR(lock_release_doc,
 static PyObject *
 lock_release(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return fl_mutex_py_release(fl_lock_core(self));
+    return fl_mutex_py_release(fl_lock_core(self), FL_WAKE_ONE);
 }
 
 PyDoc_STRVAR(lock_locked_doc,
@@ -177,14 +177,14 @@ lock_exit_with(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (fl_check_with_stdlib((fl_stdlib){self, false}, true, "__exit__", (fl_call){args, nargs, NULL}) < 0) {
         return NULL;
     }
-    return fl_mutex_py_release(fl_lock_core(self));
+    return fl_mutex_py_release(fl_lock_core(self), FL_WAKE_ONE);
 }
 
 static PyObject *
 lock_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     if (FL_LIKELY(nargs == 3)) {
-        return fl_mutex_py_release(fl_lock_core(self));
+        return fl_mutex_py_release(fl_lock_core(self), FL_WAKE_ONE);
     }
     return lock_exit_with(self, args, nargs);
 }
@@ -230,7 +230,7 @@ lock_bound_exit(PyObject *callable, PyObject *const *args, size_t nargsf, PyObje
     if (FL_UNLIKELY(!fl_bound_is_plain_exit(nargsf, kwnames))) {
         return fl_bound_call_ordinary(callable, args, nargsf, kwnames);
     }
-    return fl_mutex_py_release(fl_lock_core(fl_bound_self(callable)));
+    return fl_mutex_py_release(fl_lock_core(fl_bound_self(callable)), FL_WAKE_ONE);
 }
 
 /* ---- the type ---- */

@@ -13,9 +13,9 @@ not_owned(void)
 }
 
 FL_NOINLINE PyObject *
-fl_rmutex_py_release_slow(fl_rmutex *mutex)
+fl_rmutex_py_release_slow(fl_rmutex *mutex, fl_wake_policy policy)
 {
-    if (!fl_rmutex_unlock(mutex)) {
+    if (!fl_rmutex_unlock_slow(mutex, policy)) {
         return not_owned();
     }
     Py_RETURN_NONE;
@@ -183,7 +183,7 @@ PyDoc_STRVAR(rlock_release_doc,
 static PyObject *
 rlock_release(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return fl_rmutex_py_release(fl_rlock_core(self));
+    return fl_rmutex_py_release(fl_rlock_core(self), FL_WAKE_ONE);
 }
 
 PyDoc_STRVAR(rlock_locked_doc,
@@ -237,14 +237,14 @@ rlock_exit_with(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (fl_check_with_stdlib((fl_stdlib){self, true}, true, "__exit__", (fl_call){args, nargs, NULL}) < 0) {
         return NULL;
     }
-    return fl_rmutex_py_release(fl_rlock_core(self));
+    return fl_rmutex_py_release(fl_rlock_core(self), FL_WAKE_ONE);
 }
 
 static PyObject *
 rlock_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     if (FL_LIKELY(nargs == 3)) {
-        return fl_rmutex_py_release(fl_rlock_core(self));
+        return fl_rmutex_py_release(fl_rlock_core(self), FL_WAKE_ONE);
     }
     return rlock_exit_with(self, args, nargs);
 }
@@ -351,7 +351,7 @@ rlock_bound_exit(PyObject *callable, PyObject *const *args, size_t nargsf, PyObj
     if (FL_UNLIKELY(!fl_bound_is_plain_exit(nargsf, kwnames))) {
         return fl_bound_call_ordinary(callable, args, nargsf, kwnames);
     }
-    return fl_rmutex_py_release(fl_rlock_core(fl_bound_self(callable)));
+    return fl_rmutex_py_release(fl_rlock_core(fl_bound_self(callable)), FL_WAKE_ONE);
 }
 
 /* ---- the type ---- */

@@ -80,9 +80,9 @@ PyObject *fl_rmutex_py_acquire_restore(fl_rmutex *mutex, PyObject *self, PyObjec
 
 /* The rest of the functions below. */
 PyObject *fl_mutex_py_lock_slow(fl_mutex *mutex);
-PyObject *fl_mutex_py_release_slow(fl_mutex *mutex);
+PyObject *fl_mutex_py_release_slow(fl_mutex *mutex, fl_wake_policy policy);
 PyObject *fl_rmutex_py_lock_slow(fl_rmutex *mutex);
-PyObject *fl_rmutex_py_release_slow(fl_rmutex *mutex);
+PyObject *fl_rmutex_py_release_slow(fl_rmutex *mutex, fl_wake_policy policy);
 
 /* acquire() without arguments, and release().  Only the first attempt is inline, and what follows is called last,
  * so that the fast path saves no registers. */
@@ -96,12 +96,12 @@ fl_mutex_py_lock(fl_mutex *mutex)
 }
 
 static inline PyObject *
-fl_mutex_py_release(fl_mutex *mutex)
+fl_mutex_py_release(fl_mutex *mutex, fl_wake_policy policy)
 {
     if (FL_LIKELY(fl_mutex_unlock_fast(mutex))) {
         Py_RETURN_NONE;
     }
-    return fl_mutex_py_release_slow(mutex);
+    return fl_mutex_py_release_slow(mutex, policy);
 }
 
 static inline PyObject *
@@ -114,12 +114,12 @@ fl_rmutex_py_lock(fl_rmutex *mutex)
 }
 
 static inline PyObject *
-fl_rmutex_py_release(fl_rmutex *mutex)
+fl_rmutex_py_release(fl_rmutex *mutex, fl_wake_policy policy)
 {
     if (FL_LIKELY(fl_rmutex_unlock_fast(mutex))) {
         Py_RETURN_NONE;
     }
-    return fl_rmutex_py_release_slow(mutex);
+    return fl_rmutex_py_release_slow(mutex, policy);
 }
 
 #endif

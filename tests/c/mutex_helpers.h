@@ -24,13 +24,13 @@ queue_for(fl_waiter *waiter, fl_mutex *mutex, int64_t since_ns)
 {
     CHECK_EQUAL(fl_waiter_init(waiter, false), 0);
     waiter->since_ns = since_ns;
-    CHECK(fl_lot_enqueue(waiter, mutex, fl_mutex_ops.mark_parked, mutex));
+    CHECK(fl_lock_enqueue(&fl_mutex_ops, mutex, waiter));
 }
 
-static inline uint32_t
+static inline uint64_t
 word_of(fl_mutex *mutex)
 {
-    return fl_load_relaxed_u32(&mutex->word);
+    return fl_load_relaxed_u64(&mutex->word);
 }
 
 #endif

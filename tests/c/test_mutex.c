@@ -25,14 +25,14 @@ test_t29_free_mutex_with_waiters_can_be_taken(void)
     fl_waiter w[2];
     queue_for(&w[0], &mutex, JUST_CAME);
     queue_for(&w[1], &mutex, JUST_CAME);
-    CHECK_EQUAL(word_of(&mutex), FL_MUTEX_HELD | FL_MUTEX_PARKED);
-    CHECK(fl_mutex_unlock(&mutex));
-    CHECK_EQUAL(word_of(&mutex), FL_MUTEX_PARKED);
+    CHECK_EQUAL(word_of(&mutex), FL_MUTEX_HELD | FL_WORD_PARKED);
+    CHECK(fl_mutex_unlock_slow(&mutex, FL_WAKE_NEXT, NULL));
+    CHECK_EQUAL(word_of(&mutex), FL_WORD_PARKED);
     CHECK(!w[0].handed_off);
     expect_unparked(&w[0]);
     CHECK(fl_mutex_try_lock(&mutex)); /* barging */
-    CHECK_EQUAL(word_of(&mutex), FL_MUTEX_HELD | FL_MUTEX_PARKED);
-    CHECK(fl_mutex_unlock(&mutex));
+    CHECK_EQUAL(word_of(&mutex), FL_MUTEX_HELD | FL_WORD_PARKED);
+    CHECK(fl_mutex_unlock_slow(&mutex, FL_WAKE_NEXT, NULL));
     CHECK_EQUAL(word_of(&mutex), 0); /* the last one has been woken */
     expect_unparked(&w[1]);
 }
@@ -44,7 +44,7 @@ test_unlock_with_parked_but_nobody_queued(void)
     fl_waiter waiter;
     queue_for(&waiter, &mutex, JUST_CAME);
     expect_queued(&waiter); /* as after a timeout */
-    CHECK_EQUAL(word_of(&mutex), FL_MUTEX_HELD | FL_MUTEX_PARKED);
+    CHECK_EQUAL(word_of(&mutex), FL_MUTEX_HELD | FL_WORD_PARKED);
     CHECK(fl_mutex_unlock(&mutex));
     CHECK_EQUAL(word_of(&mutex), 0);
     CHECK(!fl_mutex_unlock(&mutex));
@@ -61,8 +61,9 @@ test_t18_release_that_comes_too_late(void)
     w[1].since_ns = WAITS_FOR_EVER; /* a hand-over would be due */
     CHECK(fl_mutex_unlock(&mutex));
     CHECK(!fl_mutex_unlock(&mutex));
-    CHECK(!fl_mutex_unlock_slow(&mutex, NULL));
-    CHECK_EQUAL(word_of(&mutex), FL_MUTEX_PARKED);
+    CHECK(!fl_mutex_unlock_slow(&mutex, FL_WAKE_ONE, NULL));
+    CHECK(!fl_mutex_unlock_slow(&mutex, FL_WAKE_NEXT, NULL));
+    CHECK_EQUAL(word_of(&mutex), fl_word_woken | FL_WORD_PARKED);
     CHECK(!w[1].handed_off);
     CHECK_ORDER(&mutex, &w[1]);
     expect_unparked(&w[0]);
@@ -75,7 +76,7 @@ test_free_mutex_takes_no_waiter(void)
     fl_mutex mutex = {0};
     fl_waiter waiter;
     CHECK_EQUAL(fl_waiter_init(&waiter, false), 0);
-    CHECK(!fl_lot_enqueue(&waiter, &mutex, fl_mutex_ops.mark_parked, &mutex));
+    CHECK(!fl_lock_enqueue(&fl_mutex_ops, &mutex, &waiter));
     CHECK_EQUAL(word_of(&mutex), 0);
     fl_waiter_fini(&waiter);
 }
@@ -103,8 +104,8 @@ test_ops(void)
     fl_mutex mutex = {0};
     CHECK(!fl_mutex_ops.is_owned(&mutex));
     CHECK_EQUAL(fl_mutex_ops.release_all(&mutex, NULL), 0);
-    CHECK_EQUAL(fl_mutex_ops.try_lock(&mutex), FL_LOCK_ACQUIRED);
-    CHECK_EQUAL(fl_mutex_ops.try_lock(&mutex), FL_LOCK_TIMED_OUT);
+    CHECK_EQUAL(fl_mutex_ops.try_lock(&mutex, NULL), FL_LOCK_ACQUIRED);
+    CHECK_EQUAL(fl_mutex_ops.try_lock(&mutex, NULL), FL_LOCK_TIMED_OUT);
     CHECK(fl_mutex_ops.is_owned(&mutex));
     CHECK_EQUAL(fl_mutex_ops.release_all(&mutex, NULL), 1);
     CHECK(!fl_mutex_is_locked(&mutex));

@@ -135,7 +135,7 @@ queue_for(fl_waiter *waiter, fl_rmutex *mutex, int64_t since_ns)
 {
     CHECK_EQUAL(fl_waiter_init(waiter, false), 0);
     waiter->since_ns = since_ns;
-    CHECK(fl_lot_enqueue(waiter, mutex, fl_rmutex_ops.mark_parked, mutex));
+    CHECK(fl_lock_enqueue(&fl_rmutex_ops, mutex, waiter));
 }
 
 static void
@@ -147,20 +147,20 @@ test_t29_free_mutex_with_waiters_can_be_taken(void)
     uint64_t self = fl_thread_self();
     queue_for(&w[0], &mutex, INT64_MAX / 2);
     queue_for(&w[1], &mutex, INT64_MAX / 2);
-    CHECK_EQUAL(word_of(&mutex), self | FL_RMUTEX_PARKED);
+    CHECK_EQUAL(word_of(&mutex), self | FL_WORD_PARKED);
     CHECK(fl_rmutex_is_owned(&mutex));
     lock_rmutex(&mutex); /* recursion with waiters */
     CHECK(fl_rmutex_unlock(&mutex));
-    CHECK(fl_rmutex_unlock(&mutex));
-    CHECK_EQUAL(word_of(&mutex), FL_RMUTEX_PARKED);
+    CHECK(fl_rmutex_unlock_slow(&mutex, FL_WAKE_NEXT));
+    CHECK_EQUAL(word_of(&mutex), FL_WORD_PARKED);
     CHECK(!fl_rmutex_is_locked(&mutex));
     expect_unparked(&w[0]);
     lock_rmutex(&mutex); /* barging */
-    CHECK_EQUAL(word_of(&mutex), self | FL_RMUTEX_PARKED);
-    CHECK(fl_rmutex_unlock(&mutex));
+    CHECK_EQUAL(word_of(&mutex), self | FL_WORD_PARKED);
+    CHECK(fl_rmutex_unlock_slow(&mutex, FL_WAKE_NEXT));
     CHECK_EQUAL(word_of(&mutex), 0);
     expect_unparked(&w[1]);
-    CHECK(!fl_lot_enqueue(&w[0], &mutex, fl_rmutex_ops.mark_parked, &mutex)); /* free: nothing to wait for */
+    CHECK(!fl_lock_enqueue(&fl_rmutex_ops, &mutex, &w[0])); /* free: nothing to wait for */
     CHECK_EQUAL(word_of(&mutex), 0);
 }
 
@@ -171,9 +171,9 @@ test_t28_waiter_of_long_standing_is_handed_the_mutex(void)
     fl_waiter waiter;
     lock_rmutex(&mutex);
     queue_for(&waiter, &mutex, 1);
-    waiter.thread = 4711 * 2; /* as if another thread had queued it */
+    waiter.thread = 4711 * FL_THREAD_SERIAL_STEP; /* as if another thread had queued it */
     CHECK(fl_rmutex_unlock(&mutex));
-    CHECK_EQUAL(fl_rmutex_owner(&mutex), 4711 * 2);
+    CHECK_EQUAL(fl_rmutex_owner(&mutex), 4711 * FL_THREAD_SERIAL_STEP);
     CHECK(waiter.handed_off);
     CHECK(!fl_rmutex_is_owned(&mutex));
     CHECK_EQUAL(fl_rmutex_try_lock(&mutex), FL_LOCK_TIMED_OUT);

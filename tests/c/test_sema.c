@@ -19,7 +19,7 @@ queue_for(fl_waiter *waiter, fl_sema *sema, int64_t since_ns)
 {
     CHECK_EQUAL(fl_waiter_init(waiter, false), 0);
     waiter->since_ns = since_ns;
-    CHECK(fl_lot_enqueue(waiter, sema, fl_sema_ops.mark_parked, sema));
+    CHECK(fl_lock_enqueue(&fl_sema_ops, sema, waiter));
 }
 
 static void
@@ -113,15 +113,15 @@ test_s2_mark_parked(void)
 {
     fl_sema sema;
     fl_sema_init(&sema, 1);
-    CHECK(!fl_sema_ops.mark_parked(&sema)); /* one is free */
+    CHECK(!fl_sema_ops.mark_parked(&sema, NULL)); /* one is free */
     CHECK_WORD(&sema, 1, 0);
     CHECK(fl_sema_try_acquire(&sema));
-    CHECK(fl_sema_ops.mark_parked(&sema));
+    CHECK(fl_sema_ops.mark_parked(&sema, NULL));
     CHECK_WORD(&sema, 0, 1);
-    CHECK(fl_sema_ops.mark_parked(&sema));
+    CHECK(fl_sema_ops.mark_parked(&sema, NULL));
     CHECK_WORD(&sema, 0, 1);
     sema.word = WORD(1, 1);
-    CHECK(!fl_sema_ops.mark_parked(&sema));
+    CHECK(!fl_sema_ops.mark_parked(&sema, NULL));
     CHECK_WORD(&sema, 1, 1);
 }
 
@@ -190,7 +190,7 @@ test_barging(void)
     CHECK_WORD(&sema, 0, 1); /* somebody waits still */
     CHECK(!fl_sema_try_acquire(&sema));
     CHECK_EQUAL(fl_lot_sleep(&w[0], FL_DEADLINE_NEVER, NULL), FL_WAIT_UNPARKED);
-    CHECK(fl_lot_enqueue(&w[0], &sema, fl_sema_ops.mark_parked, &sema)); /* to the front */
+    CHECK(fl_lock_enqueue(&fl_sema_ops, &sema, &w[0])); /* to the front */
     CHECK_ORDER(&sema, &w[0], &w[1], &w[2]);
     CHECK(fl_sema_release(&sema, 1, FL_SEMA_MAX));
     CHECK(fl_sema_release(&sema, 1, FL_SEMA_MAX)); /* S4: one is free already, and another one is woken */

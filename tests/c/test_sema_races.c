@@ -319,7 +319,7 @@ run_raid(void)
     for (int i = 0; i < QUEUED; i++) {
         CHECK_EQUAL(fl_waiter_init(&w[i], false), 0);
         w[i].since_ns = INT64_MAX / 2; /* not long enough for a hand-off */
-        CHECK(fl_lot_enqueue(&w[i], &self.sema, fl_sema_ops.mark_parked, &self.sema));
+        CHECK(fl_lock_enqueue(&fl_sema_ops, &self.sema, &w[i]));
     }
     (void)fl_add_relaxed_u64(&self.sema.word, PLENTY * FL_SEMA_ONE); /* there is always one to take */
     pthread_t thread = start_thread(barge, &self);

@@ -1,0 +1,122 @@
+#include "core/lock_word.h"
+
+#include "core/lockable.h"
+#include "core/spin.h"
+
+enum { WOKEN_STEP = 2 };
+
+static const uint64_t WOKEN = FL_WORD_FLAGS & ~FL_WORD_PARKED;
+
+uint64_t fl_word_woken = WOKEN_STEP;
+
+void
+fl_word_after_fork_in_child(void)
+{
+    fl_word_woken = (fl_word_woken + WOKEN_STEP) & WOKEN;
+    if (fl_word_woken == 0) {
+        fl_word_woken = WOKEN_STEP;
+    }
+}
+
+/* W5 */
+static inline bool
+has_designated(uint64_t seen)
+{
+    return (seen & WOKEN) == fl_word_woken;
+}
+
+/* W4 */
+static inline bool
+needs_mutex(uint64_t seen, fl_wake_policy policy)
+{
+    return (seen & FL_WORD_PARKED) && (policy == FL_WAKE_NEXT || !has_designated(seen));
+}
+
+bool
+fl_word_try_take_as(fl_atomic_u64 *word, uint64_t taker, fl_waiter *waiter)
+{
+    if (waiter == NULL || !waiter->designated) {
+        return fl_word_try_take(word, taker);
+    }
+    waiter->designated = false;
+    uint64_t seen = fl_load_relaxed_u64(word);
+    bool is_free;
+    uint64_t after;
+    do {
+        is_free = fl_word_holder(seen) == 0;
+        after = (seen & ~WOKEN) | (is_free ? taker : 0);
+    } while (!fl_cas_acquire_u64(word, &seen, after));
+    return is_free;
+}
+
+bool
+fl_word_mark_parked(fl_atomic_u64 *word, fl_waiter *waiter)
+{
+    uint64_t ended = waiter->designated ? WOKEN : 0;
+    uint64_t seen = fl_load_relaxed_u64(word);
+    while (fl_word_holder(seen) != 0) {
+        uint64_t after = (seen & ~ended) | FL_WORD_PARKED;
+        if (after == seen || fl_cas_relaxed_u64(word, &seen, after)) {
+            waiter->designated = false;
+            return true;
+        }
+    }
+    return false;
+}
+
+typedef struct {
+    fl_atomic_u64 *word;
+    uint64_t heir;
+    fl_wake_policy policy;
+    bool was_held;
+} release_ctx;
+
+/* fl_unpark_fn.  Until the store others may change the word: release the lock, where anybody may do that; take it; end a
+ * designation. */
+static bool
+release_to(void *arg, fl_waiter *first, bool more)
+{
+    release_ctx *ctx = arg;
+    bool hands_off = fl_lock_hands_off(first);
+    bool designates = first && !hands_off && ctx->policy == FL_WAKE_ONE;
+    uint64_t next = more ? FL_WORD_PARKED : 0;
+    if (hands_off) {
+        next |= ctx->heir ? ctx->heir : first->thread;
+    }
+    bool wakes;
+    uint64_t after;
+    uint64_t seen = fl_load_relaxed_u64(ctx->word);
+    do {
+        ctx->was_held = fl_word_holder(seen) != 0;
+        if (!ctx->was_held) {
+            return false;
+        }
+        wakes = needs_mutex(seen, ctx->policy);
+        after = seen & FL_WORD_FLAGS;
+        if (wakes) {
+            after = next | (designates || has_designated(seen) ? fl_word_woken : 0);
+        }
+    } while (!fl_cas_release_u64(ctx->word, &seen, after));
+    if (wakes && first) {
+        first->handed_off = hands_off;
+        first->designated = designates;
+    }
+    return wakes;
+}
+
+FL_SLOW bool
+fl_word_release(fl_atomic_u64 *word, uint64_t heir, fl_wake_policy policy, fl_waiter *later)
+{
+    uint64_t seen = fl_load_relaxed_u64(word);
+    while (fl_word_holder(seen) != 0 && !needs_mutex(seen, policy)) {
+        if (fl_cas_release_u64(word, &seen, seen & FL_WORD_FLAGS)) {
+            return true;
+        }
+    }
+    if (policy == FL_WAKE_ONE) {
+        fl_spin_released(word);
+    }
+    release_ctx ctx = {.word = word, .heir = heir, .policy = policy};
+    fl_lot_unpark_one(word, release_to, &ctx, later);
+    return ctx.was_held;
+}
