@@ -56,6 +56,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # As in a job in the background; every program that a test starts would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--refleaks"):
         if not support.DEBUG_BUILD:
             raise pytest.UsageError("--refleaks needs a debug build of the interpreter")

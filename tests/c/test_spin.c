@@ -10,7 +10,7 @@
 #include "core/thread.h"
 #include "fake_blocker.h"
 #include "fork_helpers.h"
-#include "lot.h"
+#include "mutex_helpers.h"
 #include "platform/cpu.h"
 
 static int key;
@@ -105,20 +105,26 @@ test_switched_off_by_the_environment(void)
 }
 
 #if defined(__linux__)
+static void
+bind_to_one_processor(const cpu_set_t *all)
+{
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    for (size_t i = 0; CPU_COUNT(&one) == 0; i++) {
+        if (CPU_ISSET(i, all)) {
+            CPU_SET(i, &one);
+        }
+    }
+    CHECK_EQUAL(sched_setaffinity(0, sizeof one, &one), 0);
+}
+
 /* A second processor is noticed after a while, and its loss after a spin that failed. */
 static void
 test_no_spin_on_one_processor(void)
 {
     cpu_set_t all;
-    cpu_set_t one;
     CHECK_EQUAL(sched_getaffinity(0, sizeof all, &all), 0);
-    CPU_ZERO(&one);
-    for (size_t i = 0; CPU_COUNT(&one) == 0; i++) {
-        if (CPU_ISSET(i, &all)) {
-            CPU_SET(i, &one);
-        }
-    }
-    CHECK_EQUAL(sched_setaffinity(0, sizeof one, &one), 0);
+    bind_to_one_processor(&all);
     fl_spin_history history = 0;
     spin_in_vain(&history, FL_DEADLINE_NEVER);
     uint32_t failures = failures_of(&history);
@@ -133,7 +139,35 @@ test_no_spin_on_one_processor(void)
     }
     CHECK(failures_of(&history) > failures);
 }
+
+static void *
+spin_bound(void *arg)
+{
+    fl_spin_history history = 0;
+    bind_to_one_processor(arg);
+    spin_in_vain(&history, FL_DEADLINE_NEVER);
+    CHECK_EQUAL(failures_of(&history), 0);
+    return NULL;
+}
+
+static void
+test_each_thread_has_its_own_processors(void)
+{
+    cpu_set_t all;
+    CHECK_EQUAL(sched_getaffinity(0, sizeof all, &all), 0);
+    for (int i = 0; i < 3; i++) {
+        fl_spin_history history = 0;
+        spin_in_vain(&history, FL_DEADLINE_NEVER);
+        CHECK(failures_of(&history) > 0);
+        join_thread(start_thread(spin_bound, &all));
+    }
+}
 #else
+static void
+test_each_thread_has_its_own_processors(void)
+{
+}
+
 static void
 test_no_spin_on_one_processor(void)
 {
@@ -213,6 +247,42 @@ test_t34_fork_while_others_spin(void)
     join_thread(thread);
 }
 
+enum { HOGS = 8, TRIALS = 2000 };
+
+static void *
+compute_until_told(void *arg)
+{
+    flag *stop = arg;
+    while (!fl_load_acquire_u32(stop)) {
+    }
+    return NULL;
+}
+
+/* Where others have work for the processor the waiter hardly ever gets it for a look: that weighs more than a wake-up that does
+ * not come. */
+static void
+test_spin_among_others_that_compute_counts_as_several(void)
+{
+    flag stop = 0;
+    pthread_t hogs[HOGS];
+    for (int i = 0; i < HOGS; i++) {
+        hogs[i] = start_thread(compute_until_told, &stop);
+    }
+    bool displaced = false;
+    for (int i = 0; i < TRIALS && !displaced; i++) {
+        fl_spin_history history = 0;
+        int64_t start_ns = fl_clock_now_ns();
+        spin_in_vain(&history, FL_DEADLINE_NEVER);
+        displaced = failures_of(&history) == FL_SPIN_FAILURES_ALLOWED;
+        CHECK(!displaced || fl_clock_now_ns() - start_ns > FL_SPIN_DISPLACED_NS);
+    }
+    raise_flag(&stop, 1);
+    for (int i = 0; i < HOGS; i++) {
+        join_thread(hogs[i]);
+    }
+    CHECK(displaced);
+}
+
 typedef struct {
     _Atomic(fl_parker *) offered; /* NULL: the waker has taken it */
     int woken;
@@ -255,6 +325,114 @@ test_t07_wake_ups_while_spinning(void)
     CHECK(self.woken > 0 || fl_cpu_count() == 1);
 }
 
+/* ---- for others to have the lock ---- */
+
+static void
+test_backs_off_from_what_was_released_last(void)
+{
+    fl_spin_history history = 0;
+    CHECK(!fl_spin_backs_off(&key, &history, FL_DEADLINE_NEVER));
+    fl_spin_released(&key);
+    CHECK(fl_spin_backs_off(&key, &history, FL_DEADLINE_NEVER));
+    CHECK(fl_spin_backs_off(&key, &history, fl_deadline_after_ns(INT64_C(3600) * 1000 * NS_PER_MS)));
+    CHECK(!fl_spin_backs_off(&key, &history, FL_DEADLINE_PASSED));
+    CHECK(!fl_spin_backs_off(&key, &history, fl_deadline_after_ns(FL_SPIN_BACK_OFF_NS)));
+    CHECK(!fl_spin_backs_off(&other_key, &history, FL_DEADLINE_NEVER));
+    fl_spin_enable(false);
+    CHECK(!fl_spin_backs_off(&key, &history, FL_DEADLINE_NEVER));
+    fl_spin_enable(true);
+    for (int i = 0; i < FL_SPIN_FAILURES_ALLOWED; i++) {
+        CHECK(fl_spin_backs_off(&key, &history, FL_DEADLINE_NEVER));
+        fl_spin_backed_off(&history, false);
+    }
+    CHECK(!fl_spin_backs_off(&key, &history, FL_DEADLINE_NEVER)); /* it did not pay */
+    CHECK(fl_spin_backs_off(&key, &history, FL_DEADLINE_NEVER));  /* a trial */
+    fl_spin_backed_off(&history, true);
+    CHECK_EQUAL(failures_of(&history), FL_SPIN_FAILURES_ALLOWED / 2);
+    fl_spin_released(&other_key);
+    CHECK(!fl_spin_backs_off(&key, &history, FL_DEADLINE_NEVER));
+}
+
+typedef struct {
+    fake_blocker blocker;
+    int asked, decided_at;
+    int64_t asked_ns[FL_SPIN_BACK_OFFS];
+} back_off;
+
+static bool
+is_decided(void *arg)
+{
+    back_off *self = arg;
+    CHECK(!self->blocker.detached);
+    CHECK_EQUAL(fl_spin_count(), 0);
+    self->asked_ns[self->asked++] = fl_clock_now_ns();
+    CHECK_EQUAL(self->blocker.detaches, self->asked);
+    return self->asked == self->decided_at;
+}
+
+static void
+test_t24_backs_off_detached_and_asks_attached(void)
+{
+    for (int decided_at = 0; decided_at <= FL_SPIN_BACK_OFFS; decided_at++) {
+        back_off self = {.blocker = make_fake_blocker(false, NULL, NULL), .decided_at = decided_at};
+        fl_spin_released(&key);
+        int64_t then_ns = fl_clock_now_ns();
+        bool decided = fl_lot_back_off(&key, FL_DEADLINE_NEVER, &self.blocker.base, is_decided, &self);
+        CHECK_EQUAL(decided, decided_at != 0);
+        CHECK_EQUAL(self.asked, decided_at ? decided_at : FL_SPIN_BACK_OFFS);
+        for (int i = 0; i < self.asked; i++) {
+            CHECK(self.asked_ns[i] - then_ns >= FL_SPIN_BACK_OFF_NS << i);
+            then_ns = self.asked_ns[i];
+        }
+        CHECK_EQUAL(self.blocker.polls, 0);
+    }
+}
+
+static void
+detach_and_release(fl_blocker *base)
+{
+    fake_blocker *self = (fake_blocker *)base;
+    fake_detach(base);
+    CHECK(fl_mutex_unlock_slow(self->ctx, FL_WAKE_NEXT, NULL));
+}
+
+/* How a thread that wants a mutex back which it has released with that policy, and which somebody else has taken, gets it: how
+ * often it detaches. */
+static int
+detaches_to_lock_again(fl_wake_policy policy)
+{
+    fl_mutex mutex = {FL_MUTEX_HELD};
+    fl_waiter waiter;
+    queue_for(&waiter, &mutex, JUST_CAME);
+    CHECK(fl_mutex_unlock_slow(&mutex, policy, NULL));
+    CHECK(fl_mutex_try_lock(&mutex));
+    fake_blocker blocker = make_fake_blocker(false, NULL, NULL);
+    int64_t deadline_ns = fl_deadline_after_ns(NS_PER_MS);
+    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops, &mutex, deadline_ns, &blocker.base), FL_LOCK_TIMED_OUT);
+    fake_blocker releaser = make_fake_blocker(false, NULL, &mutex);
+    releaser.base.detach = detach_and_release;
+    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops, &mutex, FL_DEADLINE_NEVER, &releaser.base), FL_LOCK_ACQUIRED);
+    CHECK_EQUAL(releaser.detaches, 1);
+    expect_unparked(&waiter);
+    return blocker.detaches;
+}
+
+static void
+test_backs_off_where_the_release_designated(void)
+{
+    CHECK_EQUAL(detaches_to_lock_again(FL_WAKE_ONE), FL_SPIN_BACK_OFFS + 1);
+    fl_spin_released(&key);
+    CHECK_EQUAL(detaches_to_lock_again(FL_WAKE_NEXT), 1);
+}
+
+static void
+test_no_back_off_with_one_runtime_for_all(void)
+{
+    fl_spin_history history = 0;
+    fl_spin_released(&key);
+    CHECK(!fl_spin_backs_off(&key, &history, FL_DEADLINE_NEVER));
+}
+
 /* ---- the runtime of the waker ---- */
 
 typedef struct {
@@ -287,6 +465,66 @@ test_following_ends_whether_or_not_the_holder_leaves(void)
     join_thread(thread);
     fl_spin_for_runtime(self.serial);
     CHECK_EQUAL(fl_spin_count(), 0);
+}
+
+typedef struct {
+    fl_waiter waiter;
+    bool hands_over;
+    flag woken, over;
+} attached_waker;
+
+static bool
+unpark_with(void *arg, fl_waiter *first, bool more)
+{
+    attached_waker *self = arg;
+    (void)more;
+    first->handed_off = self->hands_over;
+    return true;
+}
+
+/* A thread that has not had to do with any of this before, and stays attached. */
+static void *
+wake_and_stay(void *arg)
+{
+    attached_waker *self = arg;
+    CHECK_EQUAL(fl_thread_self(), 0);
+    fl_lot_unpark_one(&self->waiter, unpark_with, self, NULL);
+    raise_flag(&self->woken, 1);
+    await_flag(&self->over, 1);
+    fl_spin_runtime_left();
+    return NULL;
+}
+
+/* The shortest of many waits that are over already, each after another waker. */
+static int64_t
+time_to_wake_up_ns(bool hands_over, bool is_woken_with_all)
+{
+    int64_t shortest_ns = INT64_MAX;
+    for (int i = 0; i < 60; i++) {
+        attached_waker self = {.hands_over = hands_over};
+        queue_up(&self.waiter, &self.waiter);
+        self.waiter.is_woken_with_all = is_woken_with_all;
+        pthread_t thread = start_thread(wake_and_stay, &self);
+        await_flag(&self.woken, 1);
+        CHECK(self.waiter.waker != 0);
+        fake_blocker blocker = make_fake_blocker(false, NULL, NULL);
+        int64_t start_ns = fl_clock_now_ns();
+        CHECK_EQUAL(fl_lot_sleep(&self.waiter, FL_DEADLINE_NEVER, &blocker.base), FL_WAIT_UNPARKED);
+        int64_t took_ns = fl_clock_now_ns() - start_ns;
+        shortest_ns = took_ns < shortest_ns ? took_ns : shortest_ns;
+        raise_flag(&self.over, 1);
+        join_thread(thread);
+        fl_waiter_fini(&self.waiter);
+    }
+    return shortest_ns;
+}
+
+/* Whoever was handed a lock does not keep the others from it until its waker detaches; anybody else waits for that. */
+static void
+test_handed_over_lock_is_not_kept_waiting(void)
+{
+    CHECK(time_to_wake_up_ns(true, false) < FL_SPIN_RUNTIME_NS);
+    CHECK(time_to_wake_up_ns(false, false) >= FL_SPIN_RUNTIME_NS);
 }
 
 /* ---- the parking lot: whom a thread wakes when it is detached (L8) ---- */
@@ -440,6 +678,11 @@ main(void)
         RUN(test_switched_off);
         RUN(test_switched_off_by_the_environment);
         RUN(test_no_spin_on_one_processor);
+        RUN(test_each_thread_has_its_own_processors);
+        RUN(test_spin_among_others_that_compute_counts_as_several);
+        RUN(test_backs_off_from_what_was_released_last);
+        RUN(test_t24_backs_off_detached_and_asks_attached);
+        RUN(test_backs_off_where_the_release_designated);
         RUN(test_t34_fork_while_others_spin);
     }
     else {
@@ -448,6 +691,10 @@ main(void)
     RUN(test_no_more_spin_than_there_are_processors);
     RUN(test_t07_wake_ups_while_spinning);
     fl_spin_set_exclusive_runtime();
+    RUN(test_no_back_off_with_one_runtime_for_all);
+    if (fl_cpu_count() > 1) {
+        RUN(test_handed_over_lock_is_not_kept_waiting);
+    }
     RUN(test_following_ends_whether_or_not_the_holder_leaves);
     RUN(test_owed_wake_up_comes_when_the_thread_is_detached);
     RUN(test_owed_wake_up_comes_when_the_wait_is_abandoned);
