@@ -1,10 +1,12 @@
 #include "py/args.h"
 
+#include <limits.h>
 #include <math.h>
 
 #include "platform/clock.h"
+#include "platform/compiler.h"
 
-static const double NS_PER_SECOND = 1e9;
+enum { NS_PER_SECOND = 1000 * 1000 * 1000 };
 
 /* ---- binding ---- */
 
@@ -180,7 +182,7 @@ typedef enum {
 static seconds_status
 scale(double seconds, int64_t *ns)
 {
-    double scaled = seconds * NS_PER_SECOND;
+    double scaled = seconds * (double)NS_PER_SECOND;
     if (!(scaled > -(double)FL_DEADLINE_NEVER && scaled < (double)FL_DEADLINE_NEVER)) {
         return SECONDS_BAD; /* or NaN */
     }
@@ -188,6 +190,22 @@ scale(double seconds, int64_t *ns)
     double rest = scaled - (double)truncated;
     *ns = truncated + (rest > 0) - (rest < 0);
     return SECONDS_OK;
+}
+
+/* A whole or a floating number that is not negative and not out of the range, in nanoseconds; otherwise FL_NOT_PLAIN. */
+static inline int64_t
+plain_seconds_as_ns(PyObject *seconds)
+{
+    if (PyLong_CheckExact(seconds)) {
+        int overflow; /* then the number is -1 */
+        long number = PyLong_AsLongAndOverflow(seconds, &overflow);
+        return number >= 0 && number <= LONG_MAX / NS_PER_SECOND ? (int64_t)number * NS_PER_SECOND : FL_NOT_PLAIN;
+    }
+    int64_t ns;
+    if (PyFloat_CheckExact(seconds) && scale(PyFloat_AS_DOUBLE(seconds), &ns) == SECONDS_OK && ns >= 0) {
+        return ns;
+    }
+    return FL_NOT_PLAIN;
 }
 
 static seconds_status
@@ -255,7 +273,7 @@ parse_blocking(fl_stdlib stdlib, PyObject *blocking, fl_call call)
     return PyObject_IsTrue(blocking);
 }
 
-int
+FL_SLOW int
 fl_parse_acquire(fl_stdlib stdlib, fl_call call, int64_t *timeout_ns)
 {
     static const char *const names[] = {"blocking", "timeout"};
@@ -290,6 +308,31 @@ fl_parse_acquire(fl_stdlib stdlib, fl_call call, int64_t *timeout_ns)
         *timeout_ns = parsed_ns == UNSET_NS ? FL_DEADLINE_NEVER : parsed_ns;
     }
     return 0;
+}
+
+int64_t
+fl_parse_plain_acquire(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (kwnames == NULL) {
+        if (nargs == 1 && args[0] == Py_False) {
+            return 0;
+        }
+        if (nargs == 0 || nargs > 2 || args[0] != Py_True) {
+            return FL_NOT_PLAIN;
+        }
+        return nargs == 1 ? FL_DEADLINE_NEVER : plain_seconds_as_ns(args[1]);
+    }
+    if (nargs != 0 || PyTuple_GET_SIZE(kwnames) != 1) {
+        return FL_NOT_PLAIN;
+    }
+    PyObject *name = PyTuple_GET_ITEM(kwnames, 0);
+    if (fl_is_name(name, "timeout")) {
+        return plain_seconds_as_ns(args[0]);
+    }
+    if (fl_is_name(name, "blocking")) {
+        return args[0] == Py_False ? 0 : args[0] == Py_True ? FL_DEADLINE_NEVER : FL_NOT_PLAIN;
+    }
+    return FL_NOT_PLAIN;
 }
 
 bool
@@ -334,6 +377,10 @@ fl_parse_timeout(PyObject *self, PyObject *timeout, int64_t *timeout_ns)
 {
     if (timeout == Py_None) {
         *timeout_ns = FL_DEADLINE_NEVER;
+        return 0;
+    }
+    *timeout_ns = plain_seconds_as_ns(timeout);
+    if (*timeout_ns != FL_NOT_PLAIN) {
         return 0;
     }
     int positive = is_positive(timeout);

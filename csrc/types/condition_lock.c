@@ -49,10 +49,10 @@ acquire_with(PyObject *self, fl_call call)
 {
     fl_condition_object *condition = fl_condition_of(self);
     if (over_rlock(condition)) {
-        return fl_rmutex_py_acquire(condition->core.lock, self, call);
+        return fl_rmutex_py_acquire(condition->core.lock, self, call.args, call.nargs, call.kwnames);
     }
     if (over_lock(condition)) {
-        return fl_mutex_py_acquire(condition->core.lock, self, call);
+        return fl_mutex_py_acquire(condition->core.lock, self, call.args, call.nargs, call.kwnames);
     }
     return call_foreign(condition, "acquire", "acquire", call);
 }

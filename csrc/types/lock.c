@@ -34,14 +34,24 @@ fl_mutex_py_lock_slow(fl_mutex *mutex)
     return lock_within(mutex, FL_DEADLINE_NEVER);
 }
 
-PyObject *
-fl_mutex_py_acquire(fl_mutex *mutex, PyObject *self, fl_call call)
+static FL_SLOW PyObject *
+acquire_any(fl_mutex *mutex, PyObject *self, fl_call call)
 {
     int64_t timeout_ns;
     if (fl_parse_acquire((fl_stdlib){self, false}, call, &timeout_ns) < 0) {
         return NULL;
     }
     return lock_within(mutex, timeout_ns);
+}
+
+PyObject *
+fl_mutex_py_acquire(fl_mutex *mutex, PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    int64_t timeout_ns = fl_parse_plain_acquire(args, nargs, kwnames);
+    if (FL_LIKELY(timeout_ns != FL_NOT_PLAIN)) {
+        return lock_within(mutex, timeout_ns);
+    }
+    return acquire_any(mutex, self, (fl_call){args, nargs, kwnames});
 }
 
 /* ---- methods ---- */
@@ -64,22 +74,13 @@ PyDoc_STRVAR(lock_acquire_doc,
              "\n"
              "Mirrors threading.Lock.acquire.");
 
-static FL_NOINLINE PyObject *
-lock_acquire_with(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    if (nargs == 1 && kwnames == NULL && args[0] == Py_False) {
-        return lock_within(fl_lock_core(self), 0);
-    }
-    return fl_mutex_py_acquire(fl_lock_core(self), self, (fl_call){args, nargs, kwnames});
-}
-
 static PyObject *
 lock_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     if (FL_LIKELY(nargs == 0 && kwnames == NULL)) {
         return fl_mutex_py_lock(fl_lock_core(self));
     }
-    return lock_acquire_with(self, args, nargs, kwnames);
+    return fl_mutex_py_acquire(fl_lock_core(self), self, args, nargs, kwnames);
 }
 
 static PyObject *
@@ -89,7 +90,7 @@ lock_acquire_lock(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObj
     if ((nargs != 0 || kwnames) && fl_check_with_stdlib((fl_stdlib){self, false}, false, "acquire_lock", call) < 0) {
         return NULL;
     }
-    return fl_mutex_py_acquire(fl_lock_core(self), self, call);
+    return fl_mutex_py_acquire(fl_lock_core(self), self, args, nargs, kwnames);
 }
 
 PyDoc_STRVAR(lock_release_doc,
@@ -153,7 +154,7 @@ lock_enter_with(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObjec
     if (fl_check_with_stdlib((fl_stdlib){self, false}, false, "__enter__", call) < 0) {
         return NULL;
     }
-    return fl_mutex_py_acquire(fl_lock_core(self), self, call);
+    return fl_mutex_py_acquire(fl_lock_core(self), self, args, nargs, kwnames);
 }
 
 static PyObject *

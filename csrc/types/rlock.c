@@ -45,14 +45,24 @@ fl_rmutex_py_lock_slow(fl_rmutex *mutex)
     return lock_within(mutex, FL_DEADLINE_NEVER);
 }
 
-PyObject *
-fl_rmutex_py_acquire(fl_rmutex *mutex, PyObject *self, fl_call call)
+static FL_SLOW PyObject *
+acquire_any(fl_rmutex *mutex, PyObject *self, fl_call call)
 {
     int64_t timeout_ns;
     if (fl_parse_acquire((fl_stdlib){self, true}, call, &timeout_ns) < 0) {
         return NULL;
     }
     return lock_within(mutex, timeout_ns);
+}
+
+PyObject *
+fl_rmutex_py_acquire(fl_rmutex *mutex, PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    int64_t timeout_ns = fl_parse_plain_acquire(args, nargs, kwnames);
+    if (FL_LIKELY(timeout_ns != FL_NOT_PLAIN)) {
+        return lock_within(mutex, timeout_ns);
+    }
+    return acquire_any(mutex, self, (fl_call){args, nargs, kwnames});
 }
 
 PyObject *
@@ -152,22 +162,13 @@ PyDoc_STRVAR(rlock_acquire_doc,
              "\n"
              "Mirrors threading.RLock.acquire.");
 
-static FL_NOINLINE PyObject *
-rlock_acquire_with(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    if (nargs == 1 && kwnames == NULL && args[0] == Py_False) {
-        return lock_within(fl_rlock_core(self), 0);
-    }
-    return fl_rmutex_py_acquire(fl_rlock_core(self), self, (fl_call){args, nargs, kwnames});
-}
-
 static PyObject *
 rlock_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     if (FL_LIKELY(nargs == 0 && kwnames == NULL)) {
         return fl_rmutex_py_lock(fl_rlock_core(self));
     }
-    return rlock_acquire_with(self, args, nargs, kwnames);
+    return fl_rmutex_py_acquire(fl_rlock_core(self), self, args, nargs, kwnames);
 }
 
 PyDoc_STRVAR(rlock_release_doc,
@@ -213,7 +214,7 @@ rlock_enter_with(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObje
     if (fl_check_with_stdlib((fl_stdlib){self, true}, false, "__enter__", call) < 0) {
         return NULL;
     }
-    return fl_rmutex_py_acquire(fl_rlock_core(self), self, call);
+    return fl_rmutex_py_acquire(fl_rlock_core(self), self, args, nargs, kwnames);
 }
 
 static PyObject *

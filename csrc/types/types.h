@@ -73,8 +73,10 @@ PyObject *fl_rlock_create(PyTypeObject *type);
 
 /* The methods that a Condition shares with its lock, for the core instead of the object.  `self` is the object that
  * the call was made on, for its module. */
-PyObject *fl_mutex_py_acquire(fl_mutex *mutex, PyObject *self, fl_call call);
-PyObject *fl_rmutex_py_acquire(fl_rmutex *mutex, PyObject *self, fl_call call);
+PyObject *fl_mutex_py_acquire(fl_mutex *mutex, PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                              PyObject *kwnames);
+PyObject *fl_rmutex_py_acquire(fl_rmutex *mutex, PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                               PyObject *kwnames);
 PyObject *fl_rmutex_py_release_save(fl_rmutex *mutex);
 PyObject *fl_rmutex_py_acquire_restore(fl_rmutex *mutex, PyObject *self, PyObject *saved);
 
