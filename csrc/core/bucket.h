@@ -12,9 +12,9 @@
 
 typedef struct {
     _Alignas(FL_CACHE_LINE) pthread_mutex_t mutex;
-    fl_waiter *queues; /* the heads of its keys' FIFOs; under mutex */
-    fl_spin_history history;
-    fl_spin_history back_offs; /* of the waits that began here; without a mutex */
+    fl_waiter *queues;       /* the heads of its keys' FIFOs; under mutex */
+    fl_spin_history history; /* of the waits that began here; without a mutex, like the next */
+    fl_spin_history back_offs;
 } fl_bucket;
 
 fl_bucket *fl_bucket_of(const void *key);

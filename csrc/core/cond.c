@@ -57,6 +57,15 @@ pass_on(fl_cond *cond, fl_cond_lock lock, const fl_waiter *waiter)
     }
 }
 
+/* The waiter was woken for the lock, but does not want it: whoever is next gets it (K1). */
+static void
+decline(fl_cond_lock lock, fl_waiter *waiter)
+{
+    if (waiter->handed_off || lock.ops->try_lock(lock.lock, waiter) == FL_LOCK_ACQUIRED) {
+        (void)lock.ops->release_all(lock.lock, NULL);
+    }
+}
+
 typedef struct {
     fl_waiter *waiter;
     fl_cond_lock lock;
@@ -80,7 +89,9 @@ wait_as(fl_cond *cond, fl_cond_lock lock, fl_waiter *waiter, int64_t deadline_ns
     fl_cond_enqueue(cond, waiter); /* C1 */
     uint64_t depth = lock.ops->release_all(lock.lock, waiter);
     if (depth == 0) {
-        (void)fl_lot_cancel(waiter);
+        if (!fl_lot_cancel(waiter)) {
+            decline(lock, waiter);
+        }
         pass_on(cond, lock, waiter);
         return FL_COND_NOT_HELD;
     }

@@ -10,7 +10,7 @@
  * C2  A notification is taken under the bucket's mutex, by setting `notified` on one waiter and removing it from
  *     the condition's queue.  A timeout and an interruption remove the waiter under the same mutex.  One of them is
  *     first (L1): a waiter that has timed out takes no notification, a notified one does not time out.
- * C3  A notified waiter whose lock is one of ours and held goes to the lock's queue and sleeps on; the release of
+ * C3  A notified waiter whose lock is one of ours and held goes to the lock's queue and sleeps on; a release of
  *     the lock wakes it.  Otherwise it is woken at once.
  * C4  A waiter that was notified while its poll() ran, and is then given up, returns FL_COND_GIVEN_UP with
  *     waiter->notified set: its caller takes the lock and notifies another one in its place.

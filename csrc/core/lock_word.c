@@ -25,6 +25,14 @@ has_designated(uint64_t seen)
     return (seen & WOKEN) == fl_word_woken;
 }
 
+/* The word after a release that wakes nobody.  A number that means nothing here goes, so that it cannot come to mean something
+ * one day. */
+static inline uint64_t
+without_holder(uint64_t seen)
+{
+    return seen & (has_designated(seen) ? FL_WORD_FLAGS : FL_WORD_PARKED);
+}
+
 /* W4 */
 static inline bool
 needs_mutex(uint64_t seen, fl_wake_policy policy)
@@ -69,6 +77,7 @@ typedef struct {
     uint64_t heir;
     fl_wake_policy policy;
     bool was_held;
+    bool designates;
 } release_ctx;
 
 /* fl_unpark_fn.  Until the store others may change the word: release the lock, where anybody may do that; take it; end a
@@ -78,7 +87,6 @@ release_to(void *arg, fl_waiter *first, bool more)
 {
     release_ctx *ctx = arg;
     bool hands_off = fl_lock_hands_off(first);
-    bool designates = first && !hands_off && ctx->policy == FL_WAKE_ONE;
     uint64_t next = more ? FL_WORD_PARKED : 0;
     if (hands_off) {
         next |= ctx->heir ? ctx->heir : first->thread;
@@ -92,14 +100,15 @@ release_to(void *arg, fl_waiter *first, bool more)
             return false;
         }
         wakes = needs_mutex(seen, ctx->policy);
-        after = seen & FL_WORD_FLAGS;
+        after = without_holder(seen);
+        ctx->designates = wakes && first && !hands_off && ctx->policy == FL_WAKE_ONE;
         if (wakes) {
-            after = next | (designates || has_designated(seen) ? fl_word_woken : 0);
+            after = next | (ctx->designates || has_designated(seen) ? fl_word_woken : 0);
         }
     } while (!fl_cas_release_u64(ctx->word, &seen, after));
     if (wakes && first) {
         first->handed_off = hands_off;
-        first->designated = designates;
+        first->designated = ctx->designates;
     }
     return wakes;
 }
@@ -109,14 +118,14 @@ fl_word_release(fl_atomic_u64 *word, uint64_t heir, fl_wake_policy policy, fl_wa
 {
     uint64_t seen = fl_load_relaxed_u64(word);
     while (fl_word_holder(seen) != 0 && !needs_mutex(seen, policy)) {
-        if (fl_cas_release_u64(word, &seen, seen & FL_WORD_FLAGS)) {
+        if (fl_cas_release_u64(word, &seen, without_holder(seen))) {
             return true;
         }
     }
-    if (policy == FL_WAKE_ONE) {
-        fl_spin_released(word);
-    }
     release_ctx ctx = {.word = word, .heir = heir, .policy = policy};
     fl_lot_unpark_one(word, release_to, &ctx, later);
+    if (ctx.designates) {
+        fl_spin_designated(word);
+    }
     return ctx.was_held;
 }

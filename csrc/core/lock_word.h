@@ -10,26 +10,27 @@
  *     H      0     0      held, nobody waits
  *     H      0     1      held, threads may be queued: the release wakes the first
  *     0      1    0/1     free, and the designated waiter is on its way; whoever gets there first takes it (barging)
- *     H      1    0/1     held by one who was quicker than the designated waiter: the release wakes nobody
- *     0      0     1      free, and nobody is queued, or all that are were queued by a process that this one was forked from
+ *     H      1    0/1     held by one who was quicker than the designated waiter: the release need not wake anybody
+ *     0      0     1      free; if anybody is queued, a waiter that is not designated is on its way
  *
  * W1  The holder is set by whoever takes the lock, with a compare-and-swap, or by a release that hands the lock over, so
  *     that it is free at no moment in between.
  * W2  PARKED is set and cleared under the mutex of the word's bucket.  It may be set while nobody is queued; it is never
  *     clear while somebody is.
- * W3  WOKEN is set under that mutex, by a release that takes a waiter out of the queue and wakes it.  While it is set no
- *     release wakes anybody, so there is one designated waiter at most.  It ends its designation itself, in one step with
- *     taking the lock, or with seeing that the lock is held: as it goes back into the queue (then under the mutex) or goes
- *     elsewhere.
- * W4  So a release that finds PARKED clear, or WOKEN set, is one compare-and-swap; and no wake-up is lost.  Where somebody
- *     is queued, the lock is held, or a waiter is designated.  In the first case the holder's release comes, and finds
- *     PARKED.  In the second the designated waiter comes: it takes the lock, and its own release finds PARKED without WOKEN;
- *     or it sees the lock held in the very step that clears WOKEN, which is the first case again.
+ * W3  WOKEN is set under that mutex, by a release with FL_WAKE_ONE that takes a waiter out of the queue and wakes it.  While it
+ *     is set such a release wakes nobody, so there is one designated waiter at most.  It ends its designation itself, in one
+ *     step with taking the lock, or with seeing that the lock is held: as it goes back into the queue (then under the mutex)
+ *     or goes elsewhere.  A release with FL_WAKE_NEXT wakes a waiter in any case, designates nobody, and leaves WOKEN alone.
+ * W4  So a release that finds PARKED clear, or WOKEN set with FL_WAKE_ONE, is one compare-and-swap; and no wake-up is lost.
+ *     Where somebody is queued, the lock is held, or somebody is on the way to try it, designated or not.  In the first case the
+ *     holder's release comes, and finds PARKED: it wakes one, or leaves it to a designated waiter, which is the second case.  In
+ *     the second that waiter takes the lock, and its own release comes; or it sees the lock held, if it is designated in the
+ *     very step that clears WOKEN: the first case.
  * W5  A designated waiter does come.  From its wake-up to its attempt there is nothing that lets it give up (K1).  Two things
  *     can end it there.  The runtime ends it as it attaches: then it does so with all other threads that could wait.  And in
  *     the child of a fork the thread does not exist: therefore WOKEN is a number, that of the process in the line of its
- *     ancestors, and means nothing in another one.  (It comes round after 32,767 forks, each in the child of the one before;
- *     it would take a lock that nobody has used since.)
+ *     ancestors, and means nothing in another one, where the next release clears it.  (It comes round after 32,767 forks, each in the
+ *     child of the one before; it would take a lock that nobody has used since.)
  *
  * What it is for.  Without WOKEN every release wakes one more thread while the one before is still on its way, and a thread
  * that takes the lock again and again wakes all the others, only to see them go to sleep.

@@ -4,13 +4,16 @@
  * that is running uses it at once, and nobody waits for a context switch.  A waiter that has been waiting for
  * FL_FAIR_NS is handed the lock instead, so that it gets its turn.
  *
+ * While a waiter is designated (core/lock_word.h) nobody else gets a turn by age: the next release after its attempt looks again.
+ * So a waiter may be passed over for as long as a designated one takes to run, once for each that waited before it.
+ *
  * A thread that was woken tries the lock *after* it has attached to its runtime.  Under a GIL a lock that was taken
  * before would stay held until the GIL comes round, and every release would end in a switch of threads.
  *
  * A thread that was woken and sees that somebody was quicker goes back to the front of the queue at once, without
  * attaching: under a GIL that would make the holder wait.
  *
- * Without a GIL a thread that has just released a lock for which others wait, and wants it again, lets them have it for some
+ * Without a GIL a thread that wants a lock again for which it has designated a waiter lets the others have it for some
  * microseconds before it queues: core/spin.h.
  *
  * K1  A wake-up that does not hand the lock over is spent by trying the lock, or by seeing under the bucket's mutex that
@@ -26,7 +29,7 @@
 #include "core/blocker.h"
 #include "core/parking_lot.h"
 
-/* How long a waiter is passed over at most: two orders of magnitude above a hand-off between two threads (about 10
+/* How long a waiter is passed over before it gets a turn: two orders of magnitude above a hand-off between two threads (about 10
  * us), so that fairness costs little, and one below what a person notices. */
 #define FL_FAIR_NS INT64_C(1000000)
 

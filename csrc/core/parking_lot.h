@@ -126,7 +126,7 @@ typedef struct {
  * in between: to find the lock taken is no reason to ask for the runtime. */
 fl_wait_result fl_lot_sleep_for(fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker, const fl_lot_goal *goal);
 
-/* For a thread that is about to queue itself for what it has released lately: leaves it to the others for a while, detached
+/* For a thread that is about to queue itself for what it has designated somebody for: leaves it to the others for a while, detached
  * and as often as core/spin.h says, and asks attached in between.  True as soon as `is_decided(ctx)` is.  May do nothing. */
 bool fl_lot_back_off(const void *key, int64_t deadline_ns, fl_blocker *blocker, bool (*is_decided)(void *ctx),
                      void *ctx);
@@ -139,7 +139,7 @@ void fl_lot_end_polling(fl_waiter *waiter);
 bool fl_lot_cancel(fl_waiter *waiter);
 
 /* Runs under the bucket's mutex with the first waiter of the key, or NULL, and whether more wait behind it.  It may
- * change the primitive's word and the waiter's `handed_off`.  True takes the waiter out and wakes it. */
+ * change the primitive's word and the waiter's `handed_off` and `designated`.  True takes the waiter out and wakes it. */
 typedef bool fl_unpark_fn(void *ctx, fl_waiter *first, bool more);
 
 /* Unparks the waiter that has waited longest for `key`, if `decide` says so.  Wakes it when the mutex is free again or,

@@ -209,7 +209,7 @@ fl_spin_for_wake(fl_parker *parker, fl_spin_history *history, int64_t deadline_n
 
 /* ---- for others to have the lock ---- */
 
-static FL_THREAD_LOCAL const void *released_last;
+static FL_THREAD_LOCAL const void *designated_last; /* for which lock the calling thread has designated a waiter */
 
 static int64_t
 back_off_ns(int i)
@@ -218,15 +218,15 @@ back_off_ns(int i)
 }
 
 void
-fl_spin_released(const void *lock)
+fl_spin_designated(const void *lock)
 {
-    released_last = lock;
+    designated_last = lock;
 }
 
 bool
 fl_spin_backs_off(const void *lock, fl_spin_history *history, int64_t deadline_ns)
 {
-    return released_last == lock && !fl_load_relaxed_u32(&exclusive) && fl_spin_is_possible() &&
+    return designated_last == lock && !fl_load_relaxed_u32(&exclusive) && fl_spin_is_possible() &&
            !is_near(deadline_ns, back_off_ns(FL_SPIN_BACK_OFFS)) && is_due(history);
 }
 

@@ -54,11 +54,11 @@
 /* Each phase of the wait for the runtime: the waker has a statement or two to go, or it does something else first. */
 #define FL_SPIN_RUNTIME_NS INT64_C(5000)
 
-/* How long a thread that wants back what it has just released leaves it to the others, the first time and in all: time for
- * some twenty short sections, so that the cost of moving a lock between processors, half a microsecond, is shared by them;
- * and no more than a wake-up by the system takes. */
+/* How long a thread that wants back what it has released leaves it to the others, before its first attempt: time for some forty
+ * short sections, so that the cost of moving a lock between processors, half a microsecond, is shared by them.  The wait before each
+ * further attempt is twice as long; together they take no longer than a wake-up by the system. */
 #define FL_SPIN_BACK_OFF_NS INT64_C(5000)
-enum { FL_SPIN_BACK_OFFS = 2 }; /* each is twice as long as the one before */
+enum { FL_SPIN_BACK_OFFS = 2 };
 
 /* What the waits of one bucket, or after one waker, have taught.
  *   FAILURES   the low bits: a spin in vain adds one, a yield that lasted too long several, up to
@@ -83,10 +83,11 @@ void fl_spin_runtime_left(void);
 /* Spins until the thread of that serial has detached, as far as it is known to hold the runtime at all. */
 void fl_spin_for_runtime(uint64_t serial);
 
-/* The calling thread releases a lock for which others wait. */
-void fl_spin_released(const void *lock);
+/* The calling thread has released a lock to a waiter that is designated.  It remembers the last lock of which that is true. */
+void fl_spin_designated(const void *lock);
 
-/* Whether the calling thread should back off before it waits for the lock, which it could not have at once. */
+/* Whether the calling thread should back off now, before it queues for the lock, which it could not have at once.  Asked once a
+ * wait: where it did not pay lately, asking counts. */
 bool fl_spin_backs_off(const void *lock, fl_spin_history *history, int64_t deadline_ns);
 
 /* Does so for a while, the i-th time of one wait, from 0.  False, and at once, where there are spinners enough.  Does not
@@ -99,7 +100,7 @@ void fl_spin_backed_off(fl_spin_history *history, bool got_it);
 /* Whether the calling thread may spin at all: it has more than one processor, and spinning is not switched off. */
 bool fl_spin_is_possible(void);
 
-/* The runtime has one lock that all its threads need.  Without this the three above do nothing. */
+/* The runtime has one lock that all its threads need.  Without this nobody waits for a runtime; with it nobody backs off. */
 void fl_spin_set_exclusive_runtime(void);
 
 /* How many threads spin now: never more than there are processors.  For tests. */

@@ -192,6 +192,62 @@ test_recursive_mutex_designates_too(void)
     expect_unparked(&w[1]);
 }
 
+/* ---- a wait() of somebody who does not hold the lock, although it is held ---- */
+
+typedef struct {
+    fl_mutex mutex; /* first, as it is what the operations get */
+    fl_cond cond;
+    bool hands_over;
+    int releases; /* that the waiter has asked for */
+} misuse;
+
+/* What others may do between the moment when the waiter queues itself and the one when it finds out. */
+static uint64_t
+release_for_others_first(void *lock, fl_waiter *later)
+{
+    misuse *self = lock;
+    if (self->releases++ > 0) {
+        return fl_mutex_ops.release_all(&self->mutex, later);
+    }
+    if (self->hands_over) {
+        CHECK(fl_mutex_unlock(&self->mutex));
+        CHECK_EQUAL(fl_mutex_ops.release_all(&self->mutex, later), 0);
+        CHECK(fl_mutex_try_lock(&self->mutex));
+    }
+    CHECK_EQUAL(fl_cond_notify(&self->cond, 1, (fl_cond_lock){&self->mutex, &fl_mutex_ops}), 1);
+    if (self->hands_over) {
+        spin_ns(FL_FAIR_NS);
+    }
+    CHECK(fl_mutex_unlock(&self->mutex));
+    return self->hands_over ? 0 : fl_mutex_ops.release_all(&self->mutex, later);
+}
+
+static void
+wait_without_the_lock(bool hands_over)
+{
+    misuse self = {.mutex = {FL_MUTEX_HELD}, .hands_over = hands_over};
+    fl_lock_ops ops = fl_mutex_ops;
+    ops.release_all = release_for_others_first;
+    fl_cond_lock lock = {&self, &ops};
+    CHECK_EQUAL(fl_cond_wait(&self.cond, lock, FL_DEADLINE_NEVER, NULL, NULL), FL_COND_NOT_HELD);
+    CHECK_WORD(&self.mutex, 0, false, false);
+    check_nobody(&self.mutex);
+    check_nobody(&self.cond);
+}
+
+/* W5, K1: the waiter leaves with an error, and neither its designation nor the lock goes with it. */
+static void
+test_t18_wake_up_that_is_not_wanted(void)
+{
+    wait_without_the_lock(false);
+}
+
+static void
+test_t18_hand_over_that_is_not_wanted(void)
+{
+    wait_without_the_lock(true);
+}
+
 /* ---- fork ---- */
 
 /* W5: the designated waiter of the parent is not in the child, where a release must wake all the same. */
@@ -200,7 +256,9 @@ release_to_own_waiter(void *arg)
 {
     fl_mutex *mutex = arg;
     fl_waiter waiter;
+    uint64_t before = word_of(mutex);
     CHECK(fl_mutex_try_lock(mutex));
+    CHECK_EQUAL(word_of(mutex), FL_MUTEX_HELD | before);
     queue_for(&waiter, mutex, JUST_CAME);
     CHECK(fl_mutex_unlock(mutex));
     CHECK(waiter.designated);
@@ -223,6 +281,41 @@ test_t34_designation_ends_with_a_fork(void)
     in_child(release_to_own_waiter, &mutex);
     CHECK_EQUAL(word_of(&mutex), before);
     CHECK_EQUAL(fl_word_woken, before);
+    CHECK(takes(&waiter, &mutex));
+    expect_unparked(&waiter);
+}
+
+/* So it cannot come to be that of a process far down the line. */
+static void
+release_without_waiters(void *arg)
+{
+    take_and_release(arg);
+    CHECK_WORD((fl_mutex *)arg, 0, false, false);
+}
+
+static void
+release_with_waiters(void *arg)
+{
+    fl_mutex *mutex = arg;
+    fl_waiter w[2];
+    CHECK(fl_mutex_try_lock(mutex));
+    queue_for(&w[0], mutex, JUST_CAME);
+    queue_for(&w[1], mutex, JUST_CAME);
+    CHECK(fl_mutex_unlock_slow(mutex, FL_WAKE_NEXT, NULL));
+    CHECK_WORD(mutex, 0, false, true);
+    expect_unparked(&w[0]);
+    expect_queued(&w[1]);
+}
+
+static void
+test_t34_number_of_another_process_goes_with_a_release(void)
+{
+    fl_mutex mutex = {FL_MUTEX_HELD};
+    fl_waiter waiter;
+    queue_for(&waiter, &mutex, JUST_CAME);
+    CHECK(fl_mutex_unlock(&mutex));
+    in_child(release_without_waiters, &mutex);
+    in_child(release_with_waiters, &mutex);
     CHECK(takes(&waiter, &mutex));
     expect_unparked(&waiter);
 }
@@ -328,7 +421,10 @@ main(void)
     RUN(test_wake_next_wakes_one_each_time);
     RUN(test_t28_hand_over_comes_after_the_designated_waiter);
     RUN(test_recursive_mutex_designates_too);
+    RUN(test_t18_wake_up_that_is_not_wanted);
+    RUN(test_t18_hand_over_that_is_not_wanted);
     RUN(test_t34_designation_ends_with_a_fork);
+    RUN(test_t34_number_of_another_process_goes_with_a_release);
     RUN(test_t34_numbers_of_processes);
     RUN(test_w4_no_wake_up_is_lost);
     return 0;

@@ -332,7 +332,7 @@ test_backs_off_from_what_was_released_last(void)
 {
     fl_spin_history history = 0;
     CHECK(!fl_spin_backs_off(&key, &history, FL_DEADLINE_NEVER));
-    fl_spin_released(&key);
+    fl_spin_designated(&key);
     CHECK(fl_spin_backs_off(&key, &history, FL_DEADLINE_NEVER));
     CHECK(fl_spin_backs_off(&key, &history, fl_deadline_after_ns(INT64_C(3600) * 1000 * NS_PER_MS)));
     CHECK(!fl_spin_backs_off(&key, &history, FL_DEADLINE_PASSED));
@@ -349,7 +349,7 @@ test_backs_off_from_what_was_released_last(void)
     CHECK(fl_spin_backs_off(&key, &history, FL_DEADLINE_NEVER));  /* a trial */
     fl_spin_backed_off(&history, true);
     CHECK_EQUAL(failures_of(&history), FL_SPIN_FAILURES_ALLOWED / 2);
-    fl_spin_released(&other_key);
+    fl_spin_designated(&other_key);
     CHECK(!fl_spin_backs_off(&key, &history, FL_DEADLINE_NEVER));
 }
 
@@ -375,7 +375,7 @@ test_t24_backs_off_detached_and_asks_attached(void)
 {
     for (int decided_at = 0; decided_at <= FL_SPIN_BACK_OFFS; decided_at++) {
         back_off self = {.blocker = make_fake_blocker(false, NULL, NULL), .decided_at = decided_at};
-        fl_spin_released(&key);
+        fl_spin_designated(&key);
         int64_t then_ns = fl_clock_now_ns();
         bool decided = fl_lot_back_off(&key, FL_DEADLINE_NEVER, &self.blocker.base, is_decided, &self);
         CHECK_EQUAL(decided, decided_at != 0);
@@ -421,7 +421,7 @@ static void
 test_backs_off_where_the_release_designated(void)
 {
     CHECK_EQUAL(detaches_to_lock_again(FL_WAKE_ONE), FL_SPIN_BACK_OFFS + 1);
-    fl_spin_released(&key);
+    fl_spin_designated(&key);
     CHECK_EQUAL(detaches_to_lock_again(FL_WAKE_NEXT), 1);
 }
 
@@ -429,7 +429,7 @@ static void
 test_no_back_off_with_one_runtime_for_all(void)
 {
     fl_spin_history history = 0;
-    fl_spin_released(&key);
+    fl_spin_designated(&key);
     CHECK(!fl_spin_backs_off(&key, &history, FL_DEADLINE_NEVER));
 }
 
