@@ -70,7 +70,11 @@ class PlainLockWithLocked(PlainLock):
 def make_lock(impl: ModuleType, kind: str) -> Any:
     """A new lock of one of `LOCK_KINDS`."""
     if kind == "plain":
-        return PlainLockWithLocked() if impl is threading else PlainLock()
+        lock = PlainLockWithLocked() if impl is threading else PlainLock()
+        # wait() releases the lock when it has queued itself. A handler that runs then, on entry to
+        # a function in Python, would find it still held, by the thread that it interrupts.
+        lock.release = lock._lock.release  # type: ignore[method-assign]
+        return lock
     if kind == "foreign":
         return threading.RLock()
     return getattr(impl, kind)()

@@ -487,6 +487,7 @@ def test_t24_collector_and_contention(impl: ModuleType, often: None) -> None:
     while min(counts) < 10 and time.monotonic() < deadline:
         gc.collect()
         sys._current_frames()
+        time.sleep(0.001)  # without a pause the interpreter hardly lets anybody come back
     stop.set()
     for thread in threads:
         thread.join()
