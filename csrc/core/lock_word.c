@@ -86,7 +86,9 @@ static bool
 release_to(void *arg, fl_waiter *first, bool more)
 {
     release_ctx *ctx = arg;
-    bool hands_off = fl_lock_hands_off(first);
+    int64_t waited_ns = first ? fl_lock_waited_ns(first) : 0;
+    bool hands_off = first && fl_lock_hands_off(waited_ns);
+    fl_wake_policy policy = waited_ns < FL_WAKE_NEXT_NS ? ctx->policy : FL_WAKE_ONE;
     uint64_t next = more ? FL_WORD_PARKED : 0;
     if (hands_off) {
         next |= ctx->heir ? ctx->heir : first->thread;
@@ -99,9 +101,9 @@ release_to(void *arg, fl_waiter *first, bool more)
         if (!ctx->was_held) {
             return false;
         }
-        wakes = needs_mutex(seen, ctx->policy);
+        wakes = needs_mutex(seen, policy);
         after = without_holder(seen);
-        ctx->designates = wakes && first && !hands_off && ctx->policy == FL_WAKE_ONE;
+        ctx->designates = wakes && first && !hands_off && policy == FL_WAKE_ONE;
         if (wakes) {
             after = next | (ctx->designates || has_designated(seen) ? fl_word_woken : 0);
         }
@@ -124,7 +126,7 @@ fl_word_release(fl_atomic_u64 *word, uint64_t heir, fl_wake_policy policy, fl_wa
     }
     release_ctx ctx = {.word = word, .heir = heir, .policy = policy};
     fl_lot_unpark_one(word, release_to, &ctx, later);
-    if (ctx.designates) {
+    if (ctx.designates && policy == FL_WAKE_ONE) {
         fl_spin_designated(word);
     }
     return ctx.was_held;

@@ -20,7 +20,8 @@
  * W3  WOKEN is set under that mutex, by a release with FL_WAKE_ONE that takes a waiter out of the queue and wakes it.  While it
  *     is set such a release wakes nobody, so there is one designated waiter at most.  It ends its designation itself, in one
  *     step with taking the lock, or with seeing that the lock is held: as it goes back into the queue (then under the mutex)
- *     or goes elsewhere.  A release with FL_WAKE_NEXT wakes a waiter in any case, designates nobody, and leaves WOKEN alone.
+ *     or goes elsewhere.  A release with FL_WAKE_NEXT leaves WOKEN alone, and wakes a waiter in any case, which it does not
+ *     designate; unless the first has waited for FL_WAKE_NEXT_NS.
  * W4  So a release that finds PARKED clear, or WOKEN set with FL_WAKE_ONE, is one compare-and-swap; and no wake-up is lost.
  *     Where somebody is queued, the lock is held, or somebody is on the way to try it, designated or not.  In the first case the
  *     holder's release comes, and finds PARKED: it wakes one, or leaves it to a designated waiter, which is the second case.  In
@@ -54,8 +55,12 @@
 /* Whom a release wakes. */
 typedef enum {
     FL_WAKE_ONE,  /* a waiter, which is designated, unless one is already */
-    FL_WAKE_NEXT, /* a waiter in any case, which is not designated */
+    FL_WAKE_NEXT, /* a waiter in any case, which is not designated: for threads that need one another's work */
 } fl_wake_policy;
+
+/* With FL_WAKE_NEXT, too, one is designated where the first waiter has waited for so long: then there are more threads than the
+ * lock goes round among quickly, and it helps none of them to be woken in vain. */
+#define FL_WAKE_NEXT_NS INT64_C(250000)
 
 /* WOKEN as this process writes it (W5).  Written in the child of a fork only, while that has one thread. */
 extern uint64_t fl_word_woken;

@@ -87,8 +87,8 @@ fl_lock_wait(const fl_lock_ops *ops, void *lock, int64_t deadline_ns, fl_blocker
     return result;
 }
 
-bool
-fl_lock_hands_off(const fl_waiter *first)
+int64_t
+fl_lock_waited_ns(const fl_waiter *waiter)
 {
-    return first && fl_clock_now_ns() - first->since_ns >= FL_FAIR_NS;
+    return fl_clock_now_ns() - waiter->since_ns;
 }

@@ -68,7 +68,14 @@ fl_lock_result fl_lock_wait_as(const fl_lock_ops *ops, void *lock, fl_waiter *wa
 /* The same with a waiter of its own. */
 fl_lock_result fl_lock_wait(const fl_lock_ops *ops, void *lock, int64_t deadline_ns, fl_blocker *blocker);
 
-/* For a release, under the bucket's mutex: whether the first waiter (or NULL) has to be handed the lock. */
-bool fl_lock_hands_off(const fl_waiter *first);
+/* For a release, under the bucket's mutex: how long the waiter has waited for the lock. */
+int64_t fl_lock_waited_ns(const fl_waiter *waiter);
+
+/* And whether it has to be handed the lock. */
+static inline bool
+fl_lock_hands_off(int64_t waited_ns)
+{
+    return waited_ns >= FL_FAIR_NS;
+}
 
 #endif

@@ -33,7 +33,7 @@ static void
 wake_or_hand_off(void *arg, fl_waiter *waiter)
 {
     release_ctx *ctx = arg;
-    waiter->handed_off = fl_lock_hands_off(waiter);
+    waiter->handed_off = fl_lock_hands_off(fl_lock_waited_ns(waiter));
     ctx->handed_off += waiter->handed_off;
 }
 

@@ -142,6 +142,47 @@ test_wake_next_wakes_one_each_time(void)
     expect_unparked(&w[0]);
 }
 
+/* Tries to have a waiter that has waited for FL_WAKE_NEXT_NS, but not for FL_FAIR_NS, woken for a condition.  On a busy machine it
+ * may be handed the lock. */
+static bool
+is_designated_for_a_condition(fl_mutex *mutex, fl_waiter *first, fl_waiter *second)
+{
+    CHECK(fl_mutex_try_lock(mutex));
+    queue_for(first, mutex, fl_clock_now_ns() - FL_WAKE_NEXT_NS);
+    queue_for(second, mutex, first->since_ns);
+    CHECK(fl_mutex_unlock_slow(mutex, FL_WAKE_NEXT, NULL));
+    if (first->handed_off) {
+        expect_unparked(first);
+        expect_queued(second);
+        fl_mutex_init(mutex);
+        return false;
+    }
+    CHECK(first->designated);
+    CHECK_WORD(mutex, 0, true, true);
+    return true;
+}
+
+static void
+test_wake_next_designates_who_has_waited_for_some_time(void)
+{
+    fl_mutex mutex = {0};
+    fl_waiter w[2];
+    while (!is_designated_for_a_condition(&mutex, &w[0], &w[1])) {
+    }
+    for (int i = 0; i < TIMES; i++) {
+        CHECK(fl_mutex_try_lock(&mutex));
+        CHECK(fl_mutex_unlock_slow(&mutex, FL_WAKE_NEXT, NULL));
+    }
+    CHECK_ORDER(&mutex, &w[1]);
+    CHECK(takes(&w[0], &mutex));
+    w[1].since_ns = JUST_CAME;
+    CHECK(fl_mutex_unlock_slow(&mutex, FL_WAKE_NEXT, NULL));
+    CHECK(!w[1].designated);
+    CHECK_WORD(&mutex, 0, false, false);
+    expect_unparked(&w[0]);
+    expect_unparked(&w[1]);
+}
+
 /* Its turn by age has a waiter only when nobody is on the way any more. */
 static void
 test_t28_hand_over_comes_after_the_designated_waiter(void)
@@ -419,6 +460,7 @@ main(void)
     RUN(test_w4_designated_waiter_goes_back_to_the_queue);
     RUN(test_w3_another_waiter_leaves_the_designation_alone);
     RUN(test_wake_next_wakes_one_each_time);
+    RUN(test_wake_next_designates_who_has_waited_for_some_time);
     RUN(test_t28_hand_over_comes_after_the_designated_waiter);
     RUN(test_recursive_mutex_designates_too);
     RUN(test_t18_wake_up_that_is_not_wanted);

@@ -18,10 +18,10 @@ static void
 test_hand_off_is_for_those_who_have_waited_long(void)
 {
     fl_waiter waiter = {.since_ns = fl_clock_now_ns() + 3600 * INT64_C(1000000000)};
-    CHECK(!fl_lock_hands_off(NULL));
-    CHECK(!fl_lock_hands_off(&waiter));
+    CHECK(!fl_lock_hands_off(fl_lock_waited_ns(&waiter)));
     waiter.since_ns = fl_clock_now_ns() - FL_FAIR_NS;
-    CHECK(fl_lock_hands_off(&waiter));
+    CHECK(fl_lock_hands_off(fl_lock_waited_ns(&waiter)));
+    CHECK(!fl_lock_hands_off(FL_FAIR_NS - 1));
 }
 
 /* K1: a lock that can be had is taken before anything can go wrong. */
