@@ -59,6 +59,17 @@ def contended_lock(implementation: Implementation, threads: int, size: int) -> S
     return _contended(implementation.Lock(), threads, size)
 
 
+def contended_condition(implementation: Implementation, threads: int, size: int) -> Sample:
+    """*threads* threads take one Condition's lock, at least *size* times in all, and wait for
+    nothing."""
+    return _contended(implementation.Condition(), threads, size)
+
+
+def contended_semaphore(implementation: Implementation, threads: int, size: int) -> Sample:
+    """*threads* threads take the one permit of a Semaphore, at least *size* times in all."""
+    return _contended(implementation.Semaphore(1), threads, size)
+
+
 def contended_section(
     implementation: Implementation, threads: int, size: int, section: str
 ) -> Sample:
@@ -158,6 +169,20 @@ SCENARIOS: tuple[Scenario, ...] = (
         )
         for threads in (2, 4, 8, 16, 32)
         for type_ in ("RLock", "Lock")
+    ),
+    *(
+        Scenario(
+            f"contended, {threads} threads",
+            f"{type_}, {threads} threads contending",
+            __name__,
+            f"contended_{type_.lower()}",
+            type_,
+            threads,
+            200_000,
+            fairness=True,
+        )
+        for threads in (4, 32)
+        for type_ in ("Condition", "Semaphore")
     ),
     *(
         Scenario(
