@@ -86,6 +86,9 @@ wait_as(fl_cond *cond, fl_cond_lock lock, fl_waiter *waiter, int64_t deadline_ns
     if (blocker && !blocker->poll(blocker)) {
         return FL_COND_GIVEN_UP;
     }
+    if (!lock.ops->is_owned(lock.lock)) {
+        return FL_COND_NOT_HELD; /* before anybody can hand it the lock, which would then seem to be its own */
+    }
     fl_cond_enqueue(cond, waiter); /* C1 */
     uint64_t depth = lock.ops->release_all(lock.lock, waiter);
     if (depth == 0) {

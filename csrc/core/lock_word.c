@@ -94,6 +94,7 @@ release_to(void *arg, fl_waiter *first, bool more)
         next |= ctx->heir ? ctx->heir : first->thread;
     }
     bool wakes;
+    bool designates;
     uint64_t after;
     uint64_t seen = fl_load_relaxed_u64(ctx->word);
     do {
@@ -103,15 +104,16 @@ release_to(void *arg, fl_waiter *first, bool more)
         }
         wakes = needs_mutex(seen, policy);
         after = without_holder(seen);
-        ctx->designates = wakes && first && !hands_off && policy == FL_WAKE_ONE;
+        designates = wakes && first && !hands_off && policy == FL_WAKE_ONE;
         if (wakes) {
-            after = next | (ctx->designates || has_designated(seen) ? fl_word_woken : 0);
+            after = next | (designates || has_designated(seen) ? fl_word_woken : 0);
         }
     } while (!fl_cas_release_u64(ctx->word, &seen, after));
     if (wakes && first) {
         first->handed_off = hands_off;
-        first->designated = ctx->designates;
+        first->designated = designates;
     }
+    ctx->designates = designates;
     return wakes;
 }
 
@@ -126,7 +128,7 @@ fl_word_release(fl_atomic_u64 *word, uint64_t heir, fl_wake_policy policy, fl_wa
     }
     release_ctx ctx = {.word = word, .heir = heir, .policy = policy};
     fl_lot_unpark_one(word, release_to, &ctx, later);
-    if (ctx.designates && policy == FL_WAKE_ONE) {
+    if (ctx.designates && policy == FL_WAKE_ONE) { /* who uses a condition does not back off */
         fl_spin_designated(word);
     }
     return ctx.was_held;

@@ -17,18 +17,18 @@
  *     that it is free at no moment in between.
  * W2  PARKED is set and cleared under the mutex of the word's bucket.  It may be set while nobody is queued; it is never
  *     clear while somebody is.
- * W3  WOKEN is set under that mutex, by a release with FL_WAKE_ONE that takes a waiter out of the queue and wakes it.  While it
- *     is set such a release wakes nobody, so there is one designated waiter at most.  It ends its designation itself, in one
+ * W3  WOKEN is set under that mutex, by a release as FL_WAKE_ONE says that takes a waiter out of the queue and wakes it.  While
+ *     it is set such a release wakes nobody, so there is one designated waiter at most.  It ends its designation itself, in one
  *     step with taking the lock, or with seeing that the lock is held: as it goes back into the queue (then under the mutex)
- *     or goes elsewhere.  A release with FL_WAKE_NEXT leaves WOKEN alone, and wakes a waiter in any case, which it does not
- *     designate; unless the first has waited for FL_WAKE_NEXT_NS.
- * W4  So a release that finds PARKED clear, or WOKEN set with FL_WAKE_ONE, is one compare-and-swap; and no wake-up is lost.
+ *     or goes elsewhere.  A release as FL_WAKE_NEXT says wakes a waiter in any case, designates nobody, and leaves a
+ *     designation alone.
+ * W4  So a release that finds PARKED clear, or with FL_WAKE_ONE somebody designated, is one compare-and-swap; and no wake-up is lost.
  *     Where somebody is queued, the lock is held, or somebody is on the way to try it, designated or not.  In the first case the
  *     holder's release comes, and finds PARKED: it wakes one, or leaves it to a designated waiter, which is the second case.  In
  *     the second that waiter takes the lock, and its own release comes; or it sees the lock held, if it is designated in the
  *     very step that clears WOKEN: the first case.
- * W5  A designated waiter does come.  From its wake-up to its attempt there is nothing that lets it give up (K1).  Two things
- *     can end it there.  The runtime ends it as it attaches: then it does so with all other threads that could wait.  And in
+ * W5  A designated waiter does come.  It is woken at once, or by a thread that does nothing else before (L8), and from there to
+ *     its attempt there is nothing that lets it give up (K1).  Two things can end it there.  The runtime ends it as it attaches: then it does so with all other threads that could wait.  And in
  *     the child of a fork the thread does not exist: therefore WOKEN is a number, that of the process in the line of its
  *     ancestors, and means nothing in another one, where the next release clears it.  (It comes round after 32,767 forks, each in the
  *     child of the one before; it would take a lock that nobody has used since.)
@@ -55,11 +55,11 @@
 /* Whom a release wakes. */
 typedef enum {
     FL_WAKE_ONE,  /* a waiter, which is designated, unless one is already */
-    FL_WAKE_NEXT, /* a waiter in any case, which is not designated: for threads that need one another's work */
+    FL_WAKE_NEXT, /* a waiter, designated or not: for a condition, whose threads need one another's work */
 } fl_wake_policy;
 
-/* With FL_WAKE_NEXT, too, one is designated where the first waiter has waited for so long: then there are more threads than the
- * lock goes round among quickly, and it helps none of them to be woken in vain. */
+/* Where the first waiter has waited for so long FL_WAKE_NEXT is FL_WAKE_ONE: there are more threads than the lock goes round
+ * among quickly, and it helps none of them to be woken in vain. */
 #define FL_WAKE_NEXT_NS INT64_C(250000)
 
 /* WOKEN as this process writes it (W5).  Written in the child of a fork only, while that has one thread. */

@@ -83,7 +83,7 @@ void fl_spin_runtime_left(void);
 /* Spins until the thread of that serial has detached, as far as it is known to hold the runtime at all. */
 void fl_spin_for_runtime(uint64_t serial);
 
-/* The calling thread has released a lock to a waiter that is designated.  It remembers the last lock of which that is true. */
+/* The calling thread has designated a waiter for a lock, and not for a condition.  It remembers the last lock of which that is true. */
 void fl_spin_designated(const void *lock);
 
 /* Whether the calling thread should back off now, before it queues for the lock, which it could not have at once.  Asked once a

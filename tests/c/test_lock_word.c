@@ -276,6 +276,18 @@ wait_without_the_lock(bool hands_over)
     check_nobody(&self.cond);
 }
 
+/* The owner of a recursive mutex is known, and so the wait ends before the waiter can be handed it. */
+static void
+test_t18_wait_of_who_is_not_the_owner(void)
+{
+    fl_rmutex mutex = {4711 * FL_THREAD_SERIAL_STEP, 0};
+    fl_cond cond = {0};
+    fl_cond_lock lock = {&mutex, &fl_rmutex_ops};
+    CHECK_EQUAL(fl_cond_wait(&cond, lock, FL_DEADLINE_NEVER, NULL, NULL), FL_COND_NOT_HELD);
+    CHECK_EQUAL(fl_load_relaxed_u32(&cond.word), 0); /* it was never queued */
+    CHECK_EQUAL(fl_rmutex_owner(&mutex), 4711 * FL_THREAD_SERIAL_STEP);
+}
+
 /* W5, K1: the waiter leaves with an error, and neither its designation nor the lock goes with it. */
 static void
 test_t18_wake_up_that_is_not_wanted(void)
@@ -463,6 +475,7 @@ main(void)
     RUN(test_wake_next_designates_who_has_waited_for_some_time);
     RUN(test_t28_hand_over_comes_after_the_designated_waiter);
     RUN(test_recursive_mutex_designates_too);
+    RUN(test_t18_wait_of_who_is_not_the_owner);
     RUN(test_t18_wake_up_that_is_not_wanted);
     RUN(test_t18_hand_over_that_is_not_wanted);
     RUN(test_t34_designation_ends_with_a_fork);
