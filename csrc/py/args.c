@@ -311,12 +311,9 @@ fl_parse_acquire(fl_stdlib stdlib, fl_call call, int64_t *timeout_ns)
 }
 
 int64_t
-fl_parse_plain_acquire(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+fl_parse_plain_acquire_slow(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     if (kwnames == NULL) {
-        if (nargs == 1 && args[0] == Py_False) {
-            return 0;
-        }
         if (nargs == 0 || nargs > 2 || args[0] != Py_True) {
             return FL_NOT_PLAIN;
         }

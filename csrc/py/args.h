@@ -51,12 +51,21 @@ int fl_check_constructor(PyObject *stdlib_type, fl_call call);
  * with an exception. */
 int fl_parse_acquire(fl_stdlib stdlib, fl_call call, int64_t *timeout_ns);
 
+#define FL_NOT_PLAIN INT64_C(-1)
+
 /* The same for the usual calls: blocking True or False, or True and a timeout that is a good int or float; FL_NOT_PLAIN for any
  * other one.  It gets the parts of the call one by one, in registers: a structure of them is copied through memory in a way that
  * processors stall at. */
-int64_t fl_parse_plain_acquire(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+int64_t fl_parse_plain_acquire_slow(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 
-#define FL_NOT_PLAIN INT64_C(-1)
+static inline int64_t
+fl_parse_plain_acquire(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (nargs == 1 && kwnames == NULL && args[0] == Py_False) {
+        return 0;
+    }
+    return fl_parse_plain_acquire_slow(args, nargs, kwnames);
+}
 
 /* The same for wait(timeout) in the style of the standard library's Condition: None waits without a limit, and 0 or
  * less not at all.  NaN is a ValueError. */
