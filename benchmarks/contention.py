@@ -9,6 +9,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from implementations import Implementation
 from scenarios import Sample, Scenario, Stopwatch, run_together
@@ -152,17 +153,26 @@ def timed_out_wait(implementation: Implementation, threads: int, size: int) -> S
     return watch.sample(size)
 
 
+def _contention(type_: str, threads: int, size: int, **more: Any) -> Scenario:
+    return Scenario(
+        f"contended, {threads} threads",
+        f"{type_}, {threads} threads contending",
+        __name__,
+        f"contended_{type_.lower()}",
+        type_,
+        threads,
+        size,
+        fairness=True,
+        **more,
+    )
+
+
 SCENARIOS: tuple[Scenario, ...] = (
     *(
-        Scenario(
-            f"contended, {threads} threads",
-            f"{type_}, {threads} threads contending",
-            __name__,
-            f"contended_{type_.lower()}",
+        _contention(
             type_,
             threads,
             1_500_000,
-            fairness=True,
             series=f"{type_} contended, short section, by threads",
             quick=type_ == "RLock" and threads == 4,
             floor="contended" if type_ == "Lock" else None,
@@ -171,16 +181,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         for type_ in ("RLock", "Lock")
     ),
     *(
-        Scenario(
-            f"contended, {threads} threads",
-            f"{type_}, {threads} threads contending",
-            __name__,
-            f"contended_{type_.lower()}",
-            type_,
-            threads,
-            200_000,
-            fairness=True,
-        )
+        _contention(type_, threads, 200_000)
         for threads in (4, 32)
         for type_ in ("Condition", "Semaphore")
     ),
