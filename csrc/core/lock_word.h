@@ -22,16 +22,17 @@
  *     step with taking the lock, or with seeing that the lock is held: as it goes back into the queue (then under the mutex)
  *     or goes elsewhere.  A release as FL_WAKE_NEXT says wakes a waiter in any case, designates nobody, and leaves a
  *     designation alone.
- * W4  So a release that finds PARKED clear, or with FL_WAKE_ONE somebody designated, is one compare-and-swap; and no wake-up is lost.
- *     Where somebody is queued, the lock is held, or somebody is on the way to try it, designated or not.  In the first case the
- *     holder's release comes, and finds PARKED: it wakes one, or leaves it to a designated waiter, which is the second case.  In
- *     the second that waiter takes the lock, and its own release comes; or it sees the lock held, if it is designated in the
- *     very step that clears WOKEN: the first case.
- * W5  A designated waiter does come.  It is woken at once, or by a thread that does nothing else before (L8), and from there to
- *     its attempt there is nothing that lets it give up (K1).  Two things can end it there.  The runtime ends it as it attaches: then it does so with all other threads that could wait.  And in
- *     the child of a fork the thread does not exist: therefore WOKEN is a number, that of the process in the line of its
- *     ancestors, and means nothing in another one, where the next release clears it.  (It comes round after 32,767 forks, each in the
- *     child of the one before; it would take a lock that nobody has used since.)
+ * W4  So a release that finds PARKED clear, or with FL_WAKE_ONE somebody designated, is one compare-and-swap; and no wake-up
+ *     is lost.  Where somebody is queued, the lock is held, or somebody is on the way to try it, designated or not.  In the
+ *     first case the holder's release comes, and finds PARKED: it wakes one, or leaves it to a designated waiter, which is
+ *     the second case.  In the second that waiter takes the lock, and its own release comes; or it sees the lock held, if it
+ *     is designated in the very step that clears WOKEN: the first case.
+ * W5  A designated waiter does come.  It is woken at once, or by a thread that does nothing else before (L8), and from there
+ *     to its attempt there is nothing that lets it give up (K1).  Two things can end it there.  The runtime ends it as it
+ *     attaches: then it does so with all other threads that could wait.  And in the child of a fork the thread does not
+ *     exist: therefore WOKEN is a number, that of the process in the line of its ancestors, and means nothing in another
+ *     one, where the next release clears it.  (It comes round after 32,767 forks, each in the child of the one before; it
+ *     would take a lock that nobody has used since.)
  *
  * What it is for.  Without WOKEN every release wakes one more thread while the one before is still on its way, and a thread
  * that takes the lock again and again wakes all the others, only to see them go to sleep.

@@ -4,8 +4,9 @@
  * that is running uses it at once, and nobody waits for a context switch.  A waiter that has been waiting for
  * FL_FAIR_NS is handed the lock instead, so that it gets its turn.
  *
- * While a waiter is designated (core/lock_word.h) nobody else gets a turn by age: the next release after its attempt looks again.
- * So a waiter may be passed over for as long as a designated one takes to run, once for each that waited before it.
+ * While a waiter is designated (core/lock_word.h) nobody else gets a turn by age: the next release after its attempt
+ * looks again.  So a waiter may be passed over for as long as a designated one takes to run, once for each that waited
+ * before it.
  *
  * A thread that was woken tries the lock *after* it has attached to its runtime.  Under a GIL a lock that was taken
  * before would stay held until the GIL comes round, and every release would end in a switch of threads.
@@ -29,8 +30,8 @@
 #include "core/blocker.h"
 #include "core/parking_lot.h"
 
-/* How long a waiter is passed over before it gets a turn: two orders of magnitude above a hand-off between two threads (about 10
- * us), so that fairness costs little, and one below what a person notices. */
+/* How long a waiter is passed over before it gets a turn: two orders of magnitude above a hand-off between two
+ * threads (about 10 us), so that fairness costs little, and one below what a person notices. */
 #define FL_FAIR_NS INT64_C(1000000)
 
 typedef enum {

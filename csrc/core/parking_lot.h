@@ -126,8 +126,9 @@ typedef struct {
  * in between: to find the lock taken is no reason to ask for the runtime. */
 fl_wait_result fl_lot_sleep_for(fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker, const fl_lot_goal *goal);
 
-/* For a thread that is about to queue itself for what it has given up for somebody else lately: leaves it to the others for a while, detached
- * and as often as core/spin.h says, and asks attached in between.  True as soon as `is_decided(ctx)` is.  May do nothing. */
+/* For a thread that is about to queue itself for what it has given up for somebody else lately: leaves it to the
+ * others for a while, detached and as often as core/spin.h says, and asks attached in between.  True as soon as
+ * `is_decided(ctx)` is.  May do nothing. */
 bool fl_lot_back_off(const void *key, int64_t deadline_ns, fl_blocker *blocker, bool (*is_decided)(void *ctx),
                      void *ctx);
 

@@ -54,9 +54,10 @@
 /* Each phase of the wait for the runtime: the waker has a statement or two to go, or it does something else first. */
 #define FL_SPIN_RUNTIME_NS INT64_C(5000)
 
-/* How long a thread that wants back what it has released leaves it to the others, before its first attempt: time for some forty
- * short sections, so that the cost of moving a lock between processors, half a microsecond, is shared by them.  The wait before each
- * further attempt is twice as long; together they take no longer than a wake-up by the system. */
+/* How long a thread that wants back what it has released leaves it to the others, before its first attempt: time for
+ * some forty short sections, so that the cost of moving a lock between processors, half a microsecond, is shared by
+ * them.  The wait before each further attempt is twice as long; together they take no longer than a wake-up by the
+ * system. */
 #define FL_SPIN_BACK_OFF_NS INT64_C(5000)
 enum { FL_SPIN_BACK_OFFS = 2 };
 
@@ -83,7 +84,8 @@ void fl_spin_runtime_left(void);
 /* Spins until the thread of that serial has detached, as far as it is known to hold the runtime at all. */
 void fl_spin_for_runtime(uint64_t serial);
 
-/* The calling thread has designated a waiter for a lock, and not for a condition.  It remembers the last lock of which that is true. */
+/* The calling thread has designated a waiter for a lock, and not for a condition.  It remembers the last lock of
+ * which that is true. */
 void fl_spin_designated(const void *lock);
 
 /* Whether the calling thread should back off now, before it queues for the lock, which it could not have at once.  Asked once a

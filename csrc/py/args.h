@@ -53,9 +53,9 @@ int fl_parse_acquire(fl_stdlib stdlib, fl_call call, int64_t *timeout_ns);
 
 #define FL_NOT_PLAIN INT64_C(-1)
 
-/* The same for the usual calls: blocking True or False, or True and a timeout that is a good int or float; FL_NOT_PLAIN for any
- * other one.  It gets the parts of the call one by one, in registers: a structure of them is copied through memory in a way that
- * processors stall at. */
+/* The same for the usual calls: blocking True or False, or True and a timeout that is a good int or float;
+ * FL_NOT_PLAIN for any other one.  It gets the parts of the call one by one, in registers: a structure of them is
+ * copied through memory in a way that processors stall at. */
 int64_t fl_parse_plain_acquire_slow(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 
 static inline int64_t
