@@ -44,8 +44,8 @@ typedef struct {
 typedef enum {
     FL_COND_NOTIFIED,
     FL_COND_TIMED_OUT,
-    FL_COND_GIVEN_UP, /* the blocker's poll() returned false */
-    FL_COND_NOT_HELD, /* the lock could not be released, because it is not held; a wake-up that came meanwhile is passed on */
+    FL_COND_GIVEN_UP,  /* the blocker's poll() returned false */
+    FL_COND_NOT_HELD,  /* the lock is not held; a wake-up that came meanwhile has been passed on */
     FL_COND_NO_MEMORY, /* nothing has happened; the lock was not released */
     FL_COND_LOCK_LOST, /* poll() returned false while the lock was to be taken back: it is not held */
 } fl_cond_result;
@@ -72,10 +72,10 @@ fl_cond_notify(fl_cond *cond, size_t most, fl_cond_lock lock)
     return fl_cond_notify_slow(cond, most, lock);
 }
 
-/* A whole wait with a lock of ours, which the caller holds (a lock without owner that somebody else holds is released all the
- * same, and what follows depends on what they do), and holds again afterwards, as often as before, unless
- * the result is FL_COND_LOCK_LOST.  `blocker` is for the wait, `blocker_back` for taking the lock back, which
- * signals do not interrupt. */
+/* A whole wait with a lock of ours, which the caller holds, and holds again afterwards, as often as before, unless
+ * the result is FL_COND_LOCK_LOST.  (A lock without owner that somebody else holds is released all the same, and what
+ * follows depends on what they do.)  `blocker` is for the wait, `blocker_back` for taking the lock back, which signals
+ * do not interrupt. */
 fl_cond_result fl_cond_wait(fl_cond *cond, fl_cond_lock lock, int64_t deadline_ns, fl_blocker *blocker,
                             fl_blocker *blocker_back);
 

@@ -14,8 +14,8 @@
  * A thread that was woken and sees that somebody was quicker goes back to the front of the queue at once, without
  * attaching: under a GIL that would make the holder wait.
  *
- * Without a GIL a thread that wants a lock again for which it has designated a waiter, and not for a condition, lets the others
- * have it for some microseconds before it queues: core/spin.h.
+ * Without a GIL a thread that wants a lock again for which it has designated a waiter, and not for a condition, lets
+ * the others have it for some microseconds before it queues: core/spin.h.
  *
  * K1  A wake-up that does not hand the lock over is spent by trying the lock, or by seeing under the bucket's mutex that
  *     it is held.  The thread does so before anything that could make it give up: if it fails, somebody else holds the

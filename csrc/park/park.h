@@ -22,8 +22,8 @@
  *
  * An interruptible thread sleeps in slices in any case.  A signal that arrives on the way into the system call does
  * not interrupt it, and neither does one that the system gives to another thread of the process.  Where signals
- * interrupt the sleep the slices double from 1 to 256 ms, beginning anew when the sleeper has been woken: what they are for is nearly always
- * over after the first. */
+ * interrupt the sleep the slices double from 1 to 256 ms, beginning anew when the sleeper has been woken: what they
+ * are for is nearly always over after the first. */
 
 #ifndef FL_PARK_H
 #define FL_PARK_H

@@ -388,6 +388,22 @@ test_t24_backs_off_detached_and_asks_attached(void)
     }
 }
 
+/* Each that did not help makes the next ones rarer. */
+static void
+test_backs_off_less_where_it_did_not_help(void)
+{
+    for (int in_vain = 0;; in_vain++) {
+        back_off self = {.blocker = make_fake_blocker(false, NULL, NULL)};
+        fl_spin_designated(&keys[1]);
+        CHECK(!fl_lot_back_off(&keys[1], FL_DEADLINE_NEVER, &self.blocker.base, is_decided, &self));
+        CHECK_EQUAL(self.blocker.detaches, self.asked);
+        if (self.asked == 0) {
+            return;
+        }
+        CHECK(in_vain < FL_SPIN_FAILURES_ALLOWED);
+    }
+}
+
 static void
 detach_and_release(fl_blocker *base)
 {
@@ -682,6 +698,7 @@ main(void)
         RUN(test_spin_among_others_that_compute_counts_as_several);
         RUN(test_backs_off_from_what_was_released_last);
         RUN(test_t24_backs_off_detached_and_asks_attached);
+        RUN(test_backs_off_less_where_it_did_not_help);
         RUN(test_backs_off_where_the_release_designated);
         RUN(test_t34_fork_while_others_spin);
     }
