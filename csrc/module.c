@@ -3,6 +3,7 @@
 #include "core/fork.h"
 #include "py/block.h"
 #include "py/bound.h"
+#include "py/method.h"
 #include "types/types.h"
 
 PyDoc_STRVAR(waiters_doc,
@@ -74,14 +75,19 @@ init_state(PyObject *module, fl_state *state)
 {
     state->stdlib_lock = import_from("threading", "Lock");
     state->stdlib_rlock = import_from("threading", "RLock");
+    state->stdlib_condition = import_from("threading", "Condition");
+    state->stdlib_event = import_from("threading", "Event");
+    state->stdlib_semaphore = import_from("threading", "Semaphore");
+    state->stdlib_bounded_semaphore = import_from("threading", "BoundedSemaphore");
     state->stdlib_barrier = import_from("threading", "Barrier");
     state->broken_barrier_error = import_from("threading", "BrokenBarrierError");
-    state->signatures = PyImport_ImportModule("pyfastlock._signatures");
-    if (state->stdlib_lock == NULL || state->stdlib_rlock == NULL || state->stdlib_barrier == NULL ||
-        state->broken_barrier_error == NULL || state->signatures == NULL) {
+    state->methods = PyImport_ImportModule("pyfastlock._methods");
+    if (state->stdlib_lock == NULL || state->stdlib_rlock == NULL || state->stdlib_condition == NULL ||
+        state->stdlib_event == NULL || state->stdlib_semaphore == NULL || state->stdlib_bounded_semaphore == NULL ||
+        state->stdlib_barrier == NULL || state->broken_barrier_error == NULL || state->methods == NULL) {
         return -1;
     }
-    if (fl_bound_init(module, state) < 0 || fl_lock_type_init(module, state) < 0 ||
+    if (fl_method_init(module, state) < 0 || fl_bound_init(module, state) < 0 || fl_lock_type_init(module, state) < 0 ||
         fl_rlock_type_init(module, state) < 0 || fl_condition_type_init(module, state) < 0 ||
         fl_event_type_init(module, state) < 0 || fl_semaphore_types_init(module, state) < 0 ||
         fl_barrier_type_init(module, state) < 0) {
@@ -138,11 +144,17 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->barrier_type);
     Py_VISIT(state->bound_type);
     Py_VISIT(state->bound_descriptor_type);
+    Py_VISIT(state->method_type);
     Py_VISIT(state->stdlib_lock);
     Py_VISIT(state->stdlib_rlock);
+    Py_VISIT(state->stdlib_condition);
+    Py_VISIT(state->stdlib_event);
+    Py_VISIT(state->stdlib_semaphore);
+    Py_VISIT(state->stdlib_bounded_semaphore);
     Py_VISIT(state->stdlib_barrier);
     Py_VISIT(state->broken_barrier_error);
-    Py_VISIT(state->signatures);
+    Py_VISIT(state->methods);
+    Py_VISIT(state->originals);
     return 0;
 }
 
@@ -159,11 +171,17 @@ module_clear(PyObject *module)
     Py_CLEAR(state->barrier_type);
     Py_CLEAR(state->bound_type);
     Py_CLEAR(state->bound_descriptor_type);
+    Py_CLEAR(state->method_type);
     Py_CLEAR(state->stdlib_lock);
     Py_CLEAR(state->stdlib_rlock);
+    Py_CLEAR(state->stdlib_condition);
+    Py_CLEAR(state->stdlib_event);
+    Py_CLEAR(state->stdlib_semaphore);
+    Py_CLEAR(state->stdlib_bounded_semaphore);
     Py_CLEAR(state->stdlib_barrier);
     Py_CLEAR(state->broken_barrier_error);
-    Py_CLEAR(state->signatures);
+    Py_CLEAR(state->methods);
+    Py_CLEAR(state->originals);
     return 0;
 }
 

@@ -23,14 +23,15 @@ typedef struct {
     int64_t now_ns;
 } notify_ctx;
 
-/* fl_requeue_fn: C2, C3 */
+/* fl_requeue_fn: C2, C3, C5 */
 static bool
 notify_waiter(void *arg, fl_waiter *waiter)
 {
     notify_ctx *ctx = arg;
     waiter->notified = true;
     waiter->since_ns = ctx->now_ns; /* for the lock it has been waiting since now */
-    return ctx->lock.ops && !waiter->polling && ctx->lock.ops->mark_parked(ctx->lock.lock, waiter);
+    return ctx->lock.ops && !waiter->polling && !waiter->wants_no_lock &&
+           ctx->lock.ops->mark_parked(ctx->lock.lock, waiter);
 }
 
 static void
@@ -46,6 +47,41 @@ fl_cond_notify_slow(fl_cond *cond, size_t most, fl_cond_lock lock)
     notify_ctx ctx = {.cond = cond, .lock = lock, .now_ns = fl_clock_now_ns()};
     const void *to = lock.lock ? lock.lock : (const void *)cond;
     return fl_lot_requeue(cond, to, most, notify_waiter, notify_done, &ctx);
+}
+
+typedef struct {
+    fl_cond *cond;
+    bool any;
+    void (*done)(void *ctx);
+    void *ctx;
+} adopt_ctx;
+
+/* fl_requeue_fn */
+static bool
+adopt_waiter(void *arg, fl_waiter *waiter)
+{
+    adopt_ctx *ctx = arg;
+    waiter->wants_no_lock = !waiter->polling;
+    ctx->any |= !waiter->polling;
+    return !waiter->polling;
+}
+
+static void
+adopt_done(void *arg, bool left)
+{
+    adopt_ctx *ctx = arg;
+    (void)left; /* never */
+    if (ctx->any) {
+        fl_store_relaxed_u32(&ctx->cond->word, FL_COND_PARKED);
+    }
+    ctx->done(ctx->ctx);
+}
+
+void
+fl_cond_adopt(fl_cond *cond, const void *from, void (*done)(void *ctx), void *ctx)
+{
+    adopt_ctx adopting = {.cond = cond, .done = done, .ctx = ctx};
+    (void)fl_lot_requeue(from, cond, SIZE_MAX, adopt_waiter, adopt_done, &adopting);
 }
 
 /* The waiter does not return as notified: if it was, another one gets its notification (C4). */

@@ -14,6 +14,8 @@
  *     the lock wakes it.  Otherwise it is woken at once.
  * C4  A waiter that was notified while its poll() ran, and is then given up, returns FL_COND_GIVEN_UP with
  *     waiter->notified set: its caller takes the lock and notifies another one in its place.
+ * C5  A waiter that waited for something else and was moved here (`wants_no_lock`) is woken at its notification.  It does
+ *     not go to the lock's queue.  It times out and is interrupted as any other.
  *
  * A wait is: fl_cond_enqueue; release the lock; fl_lot_sleep; take the lock back, whatever happened. */
 
@@ -58,6 +60,10 @@ fl_cond_init(fl_cond *cond)
 
 /* Queues an idle waiter that keeps its place. */
 void fl_cond_enqueue(fl_cond *cond, fl_waiter *waiter);
+
+/* Moves all who wait for `from` to the condition.  They do not want its lock: a notification wakes them outright (C5).
+ * `done(ctx)` runs in the same step, under the mutexes of both buckets.  A waiter whose poll() runs is woken instead. */
+void fl_cond_adopt(fl_cond *cond, const void *from, void (*done)(void *ctx), void *ctx);
 
 /* Notifies up to `most` waiters, the longest-waiting first.  The caller holds the lock, or makes up for a
  * notification (C4).  Returns how many there were. */

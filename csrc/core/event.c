@@ -5,17 +5,28 @@
 
 /* ---- setting ---- */
 
-/* Makes the event set unless it is PARKED, which needs the bucket's mutex (E2).  Returns whether it is set. */
-static bool
+static inline bool
+is_closed_word(uint32_t word)
+{
+    return word != 0 && word < FL_EVENT_OPENED_CLEAR;
+}
+
+typedef enum { IS_SET, IS_PARKED, IS_NOT_OURS } set_result;
+
+/* Makes the event set unless it is PARKED, which needs the bucket's mutex (E2), or not run here. */
+static set_result
 set_unless_parked(fl_event *event)
 {
     uint32_t word = fl_load_relaxed_u32(&event->word);
     while (word != FL_EVENT_PARKED) {
+        if (!is_closed_word(word)) {
+            return IS_NOT_OURS;
+        }
         if (fl_cas_release_u32(&event->word, &word, FL_EVENT_SET)) { /* SET again, too: for the memory ordering */
-            return true;
+            return IS_SET;
         }
     }
-    return false;
+    return IS_PARKED;
 }
 
 static size_t
@@ -29,26 +40,64 @@ static void
 take(void *ctx, fl_waiter *waiter)
 {
     (void)ctx;
-    (void)waiter;
+    waiter->handed_off = true; /* tells it from one that was woken by E5 */
 }
+
+typedef struct {
+    fl_event *event;
+    bool is_set;
+} setting;
 
 /* Under the mutex the word is PARKED or, where another thread has been here in between, anything. */
 static void
-make_set(void *ctx, bool left)
+make_set(void *arg, bool left)
 {
-    fl_event *event = ctx;
-    uint32_t word = fl_load_relaxed_u32(&event->word);
+    setting *ctx = arg;
+    uint32_t word = fl_load_relaxed_u32(&ctx->event->word);
     (void)left; /* never */
-    while (!fl_cas_release_u32(&event->word, &word, FL_EVENT_SET)) {
-    }
+    do {
+        ctx->is_set = is_closed_word(word);
+    } while (ctx->is_set && !fl_cas_release_u32(&ctx->event->word, &word, FL_EVENT_SET));
 }
 
-FL_SLOW void
+FL_SLOW bool
 fl_event_set_slow(fl_event *event)
 {
     static const fl_unpark_ops ops = {.begin = unpark_all, .take = take, .end = make_set};
-    if (!set_unless_parked(event)) {
-        (void)fl_lot_unpark_many(event, &ops, event);
+    setting ctx = {.event = event};
+    switch (set_unless_parked(event)) {
+        case IS_SET:
+            return true;
+        case IS_NOT_OURS:
+            return false;
+        case IS_PARKED:
+            break;
+    }
+    (void)fl_lot_unpark_many(event, &ops, &ctx);
+    return ctx.is_set;
+}
+
+/* ---- opening (E5) ---- */
+
+/* Runs last under the mutexes.  PARKED stays while the mutex is held; the other words may still change. */
+static void
+make_opened(void *ctx)
+{
+    fl_event *event = ctx;
+    uint32_t word = fl_load_relaxed_u32(&event->word);
+    while (is_closed_word(word)) {
+        uint32_t opened = word == FL_EVENT_SET ? FL_EVENT_OPENED_SET : FL_EVENT_OPENED_CLEAR;
+        if (fl_cas_release_u32(&event->word, &word, opened)) {
+            return;
+        }
+    }
+}
+
+void
+fl_event_open(fl_event *event, fl_cond *cond)
+{
+    if (fl_event_is_closed(event)) {
+        fl_cond_adopt(cond, event, make_opened, event);
     }
 }
 
@@ -60,7 +109,7 @@ mark_parked(void *arg)
 {
     fl_event *event = arg;
     uint32_t word = fl_load_acquire_u32(&event->word);
-    while (word == 0) {
+    while (word == FL_EVENT_CLEAR) {
         if (fl_cas_acquire_u32(&event->word, &word, FL_EVENT_PARKED)) {
             return true;
         }
@@ -73,11 +122,11 @@ wait_as(fl_event *event, fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blo
 {
     waiter->is_woken_with_all = true; /* E2 */
     if (!fl_lot_enqueue(waiter, event, mark_parked, event)) {
-        return FL_EVENT_WAS_SET;
+        return fl_event_is_closed(event) ? FL_EVENT_WAS_SET : FL_EVENT_OPENED;
     }
     switch (fl_lot_sleep(waiter, deadline_ns, blocker)) {
         case FL_WAIT_UNPARKED:
-            return FL_EVENT_WAS_SET;
+            return waiter->handed_off || waiter->notified ? FL_EVENT_WAS_SET : FL_EVENT_OPENED;
         case FL_WAIT_TIMED_OUT:
             return fl_event_is_set(event) ? FL_EVENT_WAS_SET : FL_EVENT_TIMED_OUT;
         case FL_WAIT_INTERRUPTED: /* never: it keeps its place */
@@ -92,6 +141,9 @@ fl_event_wait(fl_event *event, int64_t deadline_ns, fl_blocker *blocker)
 {
     if (fl_event_is_set(event)) {
         return FL_EVENT_WAS_SET;
+    }
+    if (!fl_event_is_closed(event)) {
+        return FL_EVENT_OPENED;
     }
     if (deadline_ns == FL_DEADLINE_PASSED) {
         return FL_EVENT_TIMED_OUT;

@@ -40,6 +40,7 @@ typedef enum {
     FL_LOCK_GIVEN_UP,  /* the blocker's poll() returned false; the lock was not taken and the thread is not queued */
     FL_LOCK_NO_MEMORY, /* the system lacks the resources to wait */
     FL_LOCK_OVERFLOW,  /* recursive mutex: it is held as often as can be counted */
+    FL_LOCK_OPENED,    /* semaphore: it is not run by the core any more (S6) */
 } fl_lock_result;
 
 typedef struct {

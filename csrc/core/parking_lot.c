@@ -86,6 +86,7 @@ fl_waiter_init(fl_waiter *waiter, bool keeps_place)
     waiter->notified = false;
     waiter->handed_off = false;
     waiter->designated = false;
+    waiter->wants_no_lock = false;
     waiter->polling = false;
     waiter->is_first = false;
     waiter->is_woken_with_all = false;

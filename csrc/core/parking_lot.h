@@ -71,7 +71,8 @@ struct fl_waiter {
     bool notified;   /* a condition has chosen it: it waits for nothing but the lock, without timeout or interruption */
     bool handed_off; /* the primitive was given to it by the unparker */
     bool designated; /* the unparker relies on it to try the lock: core/lock_word.h */
-    bool polling;    /* its thread runs code of the runtime: it can be unparked, but not requeued (L7) */
+    bool wants_no_lock; /* in a condition's queue: a notification is all that it waits for */
+    bool polling;       /* its thread runs code of the runtime: it can be unparked, but not requeued (L7) */
 
     uint64_t waker; /* the serial of the thread that has unparked it, for core/spin.h */
     uint32_t place; /* the unparker's note: which of those that it has unparked together this one is */

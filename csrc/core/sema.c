@@ -6,7 +6,7 @@ typedef struct {
     fl_sema *sema;
     uint64_t count, bound;
     uint64_t handed_off;
-    bool refused; /* there would be more than the bound */
+    bool refused; /* there would be more than the bound, or it is not ours to release */
     bool over;    /* nothing is left to do at the end */
 } release_ctx;
 
@@ -17,7 +17,7 @@ begin_release(void *arg)
     release_ctx *ctx = arg;
     uint64_t word = fl_load_relaxed_u64(&ctx->sema->word);
     do {
-        if (ctx->count > ctx->bound - word / FL_SEMA_ONE) {
+        if ((word & FL_SEMA_OPENED) || ctx->count > ctx->bound - word / FL_SEMA_ONE) {
             ctx->refused = ctx->over = true;
             return 0;
         }
@@ -61,13 +61,49 @@ fl_sema_release_slow(fl_sema *sema, uint64_t count, uint64_t bound)
     return !ctx.refused;
 }
 
+/* ---- opening (S6) ---- */
+
+static size_t
+begin_opening(void *ctx)
+{
+    (void)ctx;
+    return SIZE_MAX;
+}
+
+static void
+send_away(void *ctx, fl_waiter *waiter)
+{
+    (void)ctx;
+    (void)waiter;
+}
+
+static void
+end_opening(void *arg, bool left)
+{
+    fl_sema *sema = arg;
+    uint64_t word = fl_load_relaxed_u64(&sema->word);
+    (void)left; /* never */
+    while (!fl_cas_release_u64(&sema->word, &word, (word & ~(uint64_t)FL_SEMA_PARKED) | FL_SEMA_OPENED)) {
+    }
+}
+
+void
+fl_sema_open(fl_sema *sema)
+{
+    static const fl_unpark_ops ops = {.begin = begin_opening, .take = send_away, .end = end_opening};
+    (void)fl_lot_unpark_many(sema, &ops, sema);
+}
+
 /* ---- fl_lock_ops ---- */
 
 static fl_lock_result
 try_lock(void *sema, fl_waiter *waiter)
 {
     (void)waiter; /* nobody is designated */
-    return fl_sema_try_acquire(sema) ? FL_LOCK_ACQUIRED : FL_LOCK_TIMED_OUT;
+    if (fl_sema_try_acquire(sema)) {
+        return FL_LOCK_ACQUIRED;
+    }
+    return fl_sema_is_opened(sema) ? FL_LOCK_OPENED : FL_LOCK_TIMED_OUT;
 }
 
 /* S2 */

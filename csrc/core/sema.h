@@ -20,6 +20,8 @@
  *     and a waiter that times out leaves the queue under the mutex and was not woken.
  * S5  A bound is checked in the step that adds the permits: before S3's compare-and-swap on the number that it expects,
  *     or under the mutex, where the number only falls while PARKED is set.
+ * S6  Opening takes everybody out of the queue in one step with the change of the word.  They find the word OPENED when
+ *     they try, and begin anew with whoever runs the semaphore now.
  *
  * Fairness: as for the mutexes, core/lockable.h.
  *
@@ -38,8 +40,10 @@
 
 enum { FL_SEMA_PARKED = 1, FL_SEMA_ONE = 2 };
 
+#define FL_SEMA_OPENED (UINT64_C(1) << 63)
+
 /* The largest number of permits. */
-#define FL_SEMA_MAX (UINT64_MAX / FL_SEMA_ONE)
+#define FL_SEMA_MAX ((FL_SEMA_OPENED - 1) / FL_SEMA_ONE)
 
 typedef struct {
     fl_atomic_u64 word;
@@ -52,10 +56,21 @@ fl_sema_init(fl_sema *sema, uint64_t permits)
     fl_store_relaxed_u64(&sema->word, permits * FL_SEMA_ONE);
 }
 
+/* How many permits are free, or were when the semaphore was opened. */
 static inline uint64_t
 fl_sema_permits(fl_sema *sema)
 {
-    return fl_load_relaxed_u64(&sema->word) / FL_SEMA_ONE;
+    return (fl_load_relaxed_u64(&sema->word) & ~FL_SEMA_OPENED) / FL_SEMA_ONE;
+}
+
+/* Hands the semaphore over: from now on every function here leaves it alone (S6).  Does not block for longer than a
+ * queue operation. */
+void fl_sema_open(fl_sema *sema);
+
+static inline bool
+fl_sema_is_opened(fl_sema *sema)
+{
+    return fl_load_acquire_u64(&sema->word) & FL_SEMA_OPENED;
 }
 
 /* Takes a permit if one is free.  Never blocks. */
@@ -63,7 +78,7 @@ static inline bool
 fl_sema_try_acquire(fl_sema *sema)
 {
     uint64_t word = fl_load_relaxed_u64(&sema->word);
-    while (FL_LIKELY(word >= FL_SEMA_ONE)) {
+    while (FL_LIKELY((int64_t)word >= FL_SEMA_ONE)) {
         if (FL_LIKELY(fl_cas_acquire_u64(&sema->word, &word, word - FL_SEMA_ONE))) {
             return true;
         }
@@ -72,7 +87,7 @@ fl_sema_try_acquire(fl_sema *sema)
 }
 
 /* Adds `count` permits and wakes as many waiters.  False, and nothing has happened, where there would be more than
- * `bound`.  There are never more than `bound` before. */
+ * `bound` or the semaphore is opened.  There are never more than `bound` before. */
 bool fl_sema_release_slow(fl_sema *sema, uint64_t count, uint64_t bound);
 
 /* Adds one, if nobody waits and that does not exceed the bound. */
@@ -90,7 +105,7 @@ fl_sema_release(fl_sema *sema, uint64_t count, uint64_t bound)
     return (count == 1 && FL_LIKELY(fl_sema_release_fast(sema, bound))) || fl_sema_release_slow(sema, count, bound);
 }
 
-/* For fl_lock_wait(); not for conditions. */
+/* For fl_lock_wait(); not for conditions.  An attempt on an opened semaphore is FL_LOCK_OPENED. */
 extern const fl_lock_ops fl_sema_ops;
 
 #endif

@@ -68,9 +68,8 @@ fl_call_method(PyObject *self, const char *name)
     return result;
 }
 
-/* Calls `callable` with `first` (unless NULL) and then the arguments of the call. */
-static PyObject *
-call_again(PyObject *callable, PyObject *first, fl_call call)
+PyObject *
+fl_call_with(PyObject *callable, PyObject *first, fl_call call)
 {
     Py_ssize_t extra = first != NULL;
     Py_ssize_t total = extra + call.nargs + (call.kwnames ? PyTuple_GET_SIZE(call.kwnames) : 0);
@@ -87,11 +86,11 @@ call_again(PyObject *callable, PyObject *first, fl_call call)
     return result;
 }
 
-/* pyfastlock._signatures.<owner>.<method>, or NULL with an exception. */
+/* pyfastlock._methods.<owner>.<method>, or NULL with an exception. */
 static PyObject *
 signature(fl_state *state, const char *owner, const char *method)
 {
-    PyObject *type = get_attribute(state->signatures, owner);
+    PyObject *type = get_attribute(state->methods, owner);
     PyObject *function = type ? get_attribute(type, method) : NULL;
     Py_XDECREF(type);
     return function;
@@ -112,7 +111,7 @@ PyObject *
 fl_raise_misfit(fl_state *state, const char *owner, const char *method, PyObject *self, fl_call call)
 {
     PyObject *function = signature(state, owner, method);
-    PyObject *result = function ? call_again(function, self, call) : NULL;
+    PyObject *result = function ? fl_call_with(function, self, call) : NULL;
     Py_XDECREF(function);
     return misfit(result, owner, method);
 }
@@ -150,7 +149,7 @@ fl_check_with_stdlib(fl_stdlib stdlib, bool acquired, const char *method, fl_cal
     }
     function = get_attribute(lock, method);
     if (function) {
-        PyObject *result = call_again(function, NULL, call);
+        PyObject *result = fl_call_with(function, NULL, call);
         status = result ? 0 : -1;
         Py_XDECREF(result);
     }
@@ -163,7 +162,7 @@ done:
 int
 fl_check_constructor(PyObject *stdlib_type, fl_call call)
 {
-    PyObject *result = call_again(stdlib_type, NULL, call);
+    PyObject *result = fl_call_with(stdlib_type, NULL, call);
     Py_XDECREF(result);
     return result ? 0 : -1;
 }

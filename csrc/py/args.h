@@ -4,7 +4,7 @@
  * it, in type and text, and these differ from version to version.  So the text is not written here: the bad call is
  * made again, on something that knows what is wrong with it.  Where the standard library's function is written in
  * C, that is a fresh lock of its own; where it is written in Python, the function of the same signature in
- * pyfastlock._signatures, because that text comes from the interpreter. */
+ * pyfastlock._methods, because that text comes from the interpreter. */
 
 #ifndef FL_ARGS_H
 #define FL_ARGS_H
@@ -23,7 +23,10 @@ typedef struct {
  * are NULL, the others borrowed.  Returns false, without an exception, where the call does not fit. */
 bool fl_bind(fl_call call, const char *const *names, int count, int required, PyObject **values);
 
-/* Raises what the Python function `_signatures.<path>` raises for the call, with `self` as its first argument.
+/* Calls `callable` with `first` (unless NULL) and then the arguments of the call. */
+PyObject *fl_call_with(PyObject *callable, PyObject *first, fl_call call);
+
+/* Raises what the Python function `_methods.<path>` raises for the call, with `self` as its first argument.
  * Always returns NULL. */
 PyObject *fl_raise_misfit(fl_state *state, const char *owner, const char *method, PyObject *self, fl_call call);
 

@@ -91,6 +91,8 @@ fl_py_lock_wait(const fl_lock_ops *ops, void *lock, int64_t deadline_ns)
             return 1;
         case FL_LOCK_TIMED_OUT:
             return 0;
+        case FL_LOCK_OPENED:
+            return FL_PY_OPENED;
         default:
             return fl_py_lock_error(result);
     }

@@ -93,6 +93,20 @@
 #define FL_EXIT_SIGNATURE "__exit__($self, /, *exc_info)\n"
 #endif
 
+/* Whether a profile function watches the calling thread, which is attached. */
+static inline bool
+fl_is_profiled(void)
+{
+    return PyThreadState_Get()->c_profilefunc != NULL;
+}
+
+/* Changes with every change of the type or of a base of it; 0 where it is not known. */
+static inline unsigned int
+fl_type_version(PyTypeObject *type)
+{
+    return __atomic_load_n(&type->tp_version_tag, __ATOMIC_RELAXED);
+}
+
 /* A docstring that other files can see. */
 #define FL_DOC(name, text) const char name[] = PyDoc_STR(text)
 
@@ -166,6 +180,19 @@ fl_get_optional_attr(PyObject *object, PyObject *name)
     }
 #endif
     return value;
+}
+
+/* dict.setdefault(key, value): a new reference, or NULL with an exception. */
+static inline PyObject *
+fl_dict_set_default(PyObject *dict, PyObject *key, PyObject *value)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    PyObject *found;
+    (void)PyDict_SetDefaultRef(dict, key, value, &found);
+    return found;
+#else
+    return Py_XNewRef(PyDict_SetDefault(dict, key, value));
+#endif
 }
 
 /* Whether `name`, a str, is the ASCII string `text`. */

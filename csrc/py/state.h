@@ -1,9 +1,17 @@
-/* What one interpreter's copy of the module owns.  Nothing here changes after the module has been executed. */
+/* What one interpreter's copy of the module owns.  Nothing here changes after the module has been executed, but for what the
+ * watches have seen. */
 
 #ifndef FL_STATE_H
 #define FL_STATE_H
 
 #include "py/compat.h"
+
+/* Remembers that a method of a type is the original, for as long as the type does not change: see py/method.h. */
+typedef struct {
+    const char *owner; /* "Semaphore" */
+    const char *name;  /* "release" */
+    unsigned int version;
+} fl_method_watch;
 
 typedef struct {
     PyTypeObject *lock_type;
@@ -16,14 +24,25 @@ typedef struct {
     PyTypeObject *bound_type;            /* py/bound.c; NULL where it is not used */
     PyTypeObject *bound_descriptor_type; /* the same */
 
-    /* The standard library's, for the exceptions of bad calls: threading.Lock, threading.RLock, threading.Barrier. */
+    PyTypeObject *method_type; /* py/method.c */
+
+    /* The standard library's as they were at first, for the exceptions of bad calls and for objects that are open: what
+     * threading.Lock and the like meant. */
     PyObject *stdlib_lock;
     PyObject *stdlib_rlock;
+    PyObject *stdlib_condition;
+    PyObject *stdlib_event;
+    PyObject *stdlib_semaphore;
+    PyObject *stdlib_bounded_semaphore;
     PyObject *stdlib_barrier;
     /* threading.BrokenBarrierError */
     PyObject *broken_barrier_error;
-    /* pyfastlock._signatures, for those of calls that do not fit a signature. */
-    PyObject *signatures;
+    /* pyfastlock._methods: the functions that methods stand for. */
+    PyObject *methods;
+    /* By "Class.name": the methods as they were installed. */
+    PyObject *originals;
+    fl_method_watch semaphore_release;
+    fl_method_watch bounded_release;
 } fl_state;
 
 extern PyModuleDef fl_module_def;

@@ -2,6 +2,8 @@
 
 #include "core/event.h"
 
+#include "py/method.h"
+#include "types/inside.h"
 #include "types/types.h"
 
 typedef struct {
@@ -27,6 +29,57 @@ raise_misfit(PyObject *self, const char *method, fl_call call)
     return fl_raise_misfit(fl_state_of(self), "Event", method, self, call);
 }
 
+/* ---- the inside ---- */
+
+static bool
+is_closed(PyObject *self)
+{
+    return fl_event_is_closed(core_of(self));
+}
+
+static int
+open_event(PyObject *self)
+{
+    int status = -1;
+    FL_BEGIN_CRITICAL_SECTION(self);
+    PyObject *condition = fl_inside_put_condition(self); /* I1 */
+    if (condition) {
+        fl_event_open(core_of(self), &fl_condition_of(condition)->cond); /* I2, I3 */
+        Py_DECREF(condition);
+        status = 0;
+    }
+    FL_END_CRITICAL_SECTION();
+    return status;
+}
+
+static PyObject *
+peek_flag(PyObject *self)
+{
+    if (fl_event_is_unborn(core_of(self))) {
+        return NULL;
+    }
+    return PyBool_FromLong(fl_event_is_set(core_of(self)) || fl_event_was_opened_set(core_of(self)));
+}
+
+static PyGetSetDef event_getset[];
+
+static const fl_inside inside = {.owner = "Event", .is_closed = is_closed, .open = open_event, .getset = event_getset};
+static const fl_inside_attribute cond_attribute = {&inside, "_cond", NULL};
+static const fl_inside_attribute flag_attribute = {&inside, "_flag", peek_flag};
+
+/* Runs the method of `threading.Event` on an event that is open. */
+static FL_NOINLINE PyObject *
+call_open(PyObject *self, const char *method, fl_call call)
+{
+    return fl_inside_call(self, fl_state_of(self)->stdlib_event, method, call);
+}
+
+static PyObject *
+event_getstate(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return fl_inside_getstate(self, &inside);
+}
+
 /* ---- methods ---- */
 
 PyDoc_STRVAR(event_set_doc,
@@ -45,7 +98,9 @@ event_set(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwn
     if (FL_UNLIKELY(nargs != 0 || kwnames)) {
         return raise_misfit(self, "set", (fl_call){args, nargs, kwnames});
     }
-    fl_event_set(core_of(self));
+    if (FL_UNLIKELY(!fl_event_set(core_of(self)))) {
+        return call_open(self, "set", (fl_call){args, nargs, kwnames});
+    }
     Py_RETURN_NONE;
 }
 
@@ -65,7 +120,9 @@ event_clear(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *k
     if (FL_UNLIKELY(nargs != 0 || kwnames)) {
         return raise_misfit(self, "clear", (fl_call){args, nargs, kwnames});
     }
-    fl_event_clear(core_of(self));
+    if (FL_UNLIKELY(!fl_event_clear(core_of(self)))) {
+        return call_open(self, "clear", (fl_call){args, nargs, kwnames});
+    }
     Py_RETURN_NONE;
 }
 
@@ -83,7 +140,13 @@ event_is_set(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *
     if (FL_UNLIKELY(nargs != 0 || kwnames)) {
         return raise_misfit(self, "is_set", (fl_call){args, nargs, kwnames});
     }
-    return Py_NewRef(fl_event_is_set(core_of(self)) ? Py_True : Py_False);
+    if (fl_event_is_set(core_of(self))) {
+        Py_RETURN_TRUE;
+    }
+    if (FL_UNLIKELY(!fl_event_is_closed(core_of(self)))) {
+        return call_open(self, "is_set", (fl_call){args, nargs, kwnames});
+    }
+    Py_RETURN_FALSE;
 }
 
 PyDoc_STRVAR(event_isSet_doc,
@@ -119,6 +182,16 @@ PyDoc_STRVAR(event_wait_doc,
              "\n"
              "Mirrors threading.Event.wait.");
 
+/* The event was opened before it was waited for. */
+static PyObject *
+wait_open(PyObject *self, int64_t deadline_ns)
+{
+    PyObject *left = fl_inside_time_left(deadline_ns);
+    PyObject *result = left ? call_open(self, "wait", (fl_call){&left, 1, NULL}) : NULL;
+    Py_XDECREF(left);
+    return result;
+}
+
 /* The event is clear. */
 static PyObject *
 wait_within(PyObject *self, int64_t timeout_ns)
@@ -133,6 +206,8 @@ wait_within(PyObject *self, int64_t timeout_ns)
             Py_RETURN_FALSE;
         case FL_EVENT_NO_MEMORY:
             return PyErr_NoMemory();
+        case FL_EVENT_OPENED:
+            return wait_open(self, deadline_ns);
         case FL_EVENT_GIVEN_UP:
             break;
     }
@@ -148,6 +223,9 @@ event_wait_with(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObjec
     fl_call call = {args, nargs, kwnames};
     if (!fl_bind(call, names, 1, 0, &timeout)) {
         return raise_misfit(self, "wait", call);
+    }
+    if (!fl_event_is_closed(core_of(self))) {
+        return call_open(self, "wait", call);
     }
     if (fl_event_is_set(core_of(self)) && !(timeout && fl_is_nan(timeout))) {
         Py_RETURN_TRUE;
@@ -179,6 +257,9 @@ event_at_fork_reinit(PyObject *self, PyObject *const *args, Py_ssize_t nargs, Py
     if (nargs != 0 || kwnames) {
         return raise_misfit(self, "_at_fork_reinit", (fl_call){args, nargs, kwnames});
     }
+    if (!fl_event_is_closed(core_of(self))) {
+        return call_open(self, "_at_fork_reinit", (fl_call){args, nargs, kwnames});
+    }
     Py_RETURN_NONE;
 }
 
@@ -189,15 +270,36 @@ static PyMethodDef event_methods[] = {
     {"isSet", FL_FASTCALL(event_isSet), METH_FASTCALL | METH_KEYWORDS, event_isSet_doc},
     {"wait", FL_FASTCALL(event_wait), METH_FASTCALL | METH_KEYWORDS, event_wait_doc},
     {"_at_fork_reinit", FL_FASTCALL(event_at_fork_reinit), METH_FASTCALL | METH_KEYWORDS, event_at_fork_reinit_doc},
+    {"__getstate__", event_getstate, METH_NOARGS, fl_getstate_doc},
     {NULL, NULL, 0, NULL},
 };
 
 /* ---- the type ---- */
 
+static int
+event_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    if (PyTuple_GET_SIZE(args) != 0 || (kwargs && PyDict_GET_SIZE(kwargs) != 0)) {
+        (void)fl_raise_misfit_tuple(fl_state_of(self), "Event", "__init__", self, args, kwargs);
+        return -1;
+    }
+    int untouched = fl_inside_is_untouched(self);
+    if (untouched < 0) {
+        return -1;
+    }
+    if (untouched && fl_event_init_unborn(core_of(self))) {
+        return 0;
+    }
+    return fl_inside_init_again(self, &inside, fl_state_of(self)->stdlib_event, args, kwargs);
+}
+
 static PyObject *
 event_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
     fl_call call = {args, PyVectorcall_NARGS(nargsf), kwnames};
+    if (FL_UNLIKELY(!fl_instance_is_created_here(type, event_init))) {
+        return fl_instance_create_ordinary(type, call);
+    }
     if (FL_UNLIKELY(call.nargs != 0 || kwnames)) {
         return fl_raise_misfit(PyType_GetModuleState((PyTypeObject *)type), "Event", "__init__", Py_None, call);
     }
@@ -210,27 +312,12 @@ event_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject 
     return (PyObject *)self;
 }
 
-/* For subclasses.  The memory is zero, which is a clear event. */
-static PyObject *
-event_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
-{
-    return type->tp_alloc(type, 0);
-}
-
-static int
-event_init(PyObject *self, PyObject *args, PyObject *kwargs)
-{
-    if (PyTuple_GET_SIZE(args) != 0 || (kwargs && PyDict_GET_SIZE(kwargs) != 0)) {
-        (void)fl_raise_misfit_tuple(fl_state_of(self), "Event", "__init__", self, args, kwargs);
-        return -1;
-    }
-    fl_event_clear(core_of(self)); /* as in the standard library, where it is called again */
-    return 0;
-}
-
 static PyObject *
 event_repr(PyObject *self)
 {
+    if (!fl_event_is_closed(core_of(self))) {
+        return call_open(self, "__repr__", (fl_call){NULL, 0, NULL});
+    }
     return fl_instance_repr(self, fl_event_is_set(core_of(self)) ? "set" : "unset");
 }
 
@@ -245,13 +332,14 @@ PyDoc_STRVAR(event_doc,
 static PyMemberDef event_members[] = {FL_INSTANCE_MEMBERS};
 
 static PyGetSetDef event_getset[] = {
-    FL_INSTANCE_DICT,
+    FL_INSIDE_DICT(inside),
+    FL_INSIDE_ATTRIBUTE(cond_attribute, "The condition of threading.Event; reading it opens the event."),
+    FL_INSIDE_ATTRIBUTE(flag_attribute, "Whether the event is set; writing it opens the event."),
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot event_slots[] = {
     {Py_tp_doc, (void *)event_doc},
-    {Py_tp_new, event_new},
     {Py_tp_init, event_init},
     {Py_tp_traverse, fl_instance_traverse},
     {Py_tp_clear, fl_instance_clear},
@@ -266,7 +354,7 @@ static PyType_Slot event_slots[] = {
 static PyType_Spec event_spec = {
     .name = "pyfastlock.Event",
     .basicsize = sizeof(fl_event_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = event_slots,
 };
 
@@ -278,5 +366,5 @@ fl_event_type_init(PyObject *module, fl_state *state)
         return -1;
     }
     state->event_type->tp_vectorcall = event_vectorcall;
-    return 0;
+    return fl_method_install(state, state->event_type, "Event", state->stdlib_event);
 }

@@ -23,6 +23,33 @@ fl_instance_make_fast(void *object)
     }
 }
 
+PyObject *
+fl_instance_create_ordinary(PyObject *type, fl_call call)
+{
+    PyObject *result = NULL;
+    PyObject *kwargs = NULL;
+    PyObject *args = PyTuple_New(call.nargs);
+    if (args == NULL) {
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < call.nargs; i++) {
+        PyTuple_SET_ITEM(args, i, Py_NewRef(call.args[i]));
+    }
+    if (call.kwnames && (kwargs = PyDict_New()) == NULL) {
+        goto done;
+    }
+    for (Py_ssize_t i = 0; call.kwnames && i < PyTuple_GET_SIZE(call.kwnames); i++) {
+        if (PyDict_SetItem(kwargs, PyTuple_GET_ITEM(call.kwnames, i), call.args[call.nargs + i]) < 0) {
+            goto done;
+        }
+    }
+    result = PyType_Type.tp_call(type, args, kwargs);
+done:
+    Py_XDECREF(kwargs);
+    Py_DECREF(args);
+    return result;
+}
+
 int
 fl_instance_traverse(PyObject *self, visitproc visit, void *arg)
 {

@@ -4,6 +4,7 @@
 #ifndef FL_INSTANCE_H
 #define FL_INSTANCE_H
 
+#include "py/args.h"
 #include "py/compat.h"
 
 /* The beginning of their objects. */
@@ -20,13 +21,24 @@ void *fl_instance_clean(void *object);
 /* For the types whose methods are short, before the object is tracked: what FL_EARLY_DICT() says. */
 void fl_instance_make_fast(void *object);
 
-/* Whether nobody has given the object an attribute. */
+/* Whether nobody has given the object an attribute.  Without the GIL only an object that never had a __dict__ is known to
+ * be so: another thread may free the dict that is looked into. */
 static inline bool
 fl_instance_is_bare(PyObject *self)
 {
     PyObject *dict = ((fl_instance *)self)->dict;
-    return dict == NULL || PyDict_GET_SIZE(dict) == 0;
+    return dict == NULL || (FL_HAS_GIL && PyDict_GET_SIZE(dict) == 0);
 }
+
+/* For the tp_vectorcall of a type: whether nobody has replaced its __new__ or its __init__, which `init` is. */
+static inline bool
+fl_instance_is_created_here(PyObject *type, initproc init)
+{
+    return ((PyTypeObject *)type)->tp_init == init && ((PyTypeObject *)type)->tp_new == PyBaseObject_Type.tp_new;
+}
+
+/* Calls the type as if it had no tp_vectorcall. */
+PyObject *fl_instance_create_ordinary(PyObject *type, fl_call call);
 
 /* Slots for a type that has nothing else to visit. */
 int fl_instance_traverse(PyObject *self, visitproc visit, void *arg);

@@ -2,15 +2,15 @@
 
 #include "types/semaphore.h"
 
-/* 0, or -1 with an exception. */
-static int
-must_be_ready(PyObject *self)
+#include "py/method.h"
+#include "types/inside.h"
+
+FL_NOINLINE PyObject *
+fl_semaphore_call_open(PyObject *self, const char *owner, const char *method, fl_call call)
 {
-    if (!fl_semaphore_of(self)->ready) {
-        PyErr_SetString(PyExc_RuntimeError, "Semaphore.__init__() was not called");
-        return -1;
-    }
-    return 0;
+    fl_state *state = fl_state_of(self);
+    bool bounded = owner[0] == 'B';
+    return fl_inside_call(self, bounded ? state->stdlib_bounded_semaphore : state->stdlib_semaphore, method, call);
 }
 
 static inline bool
@@ -45,34 +45,40 @@ PyDoc_STRVAR(semaphore_acquire_doc,
              "\n"
              "Mirrors threading.Semaphore.acquire.");
 
-PyDoc_STRVAR(semaphore_enter_doc,
-             "__enter__($self, /, blocking=True, timeout=None)\n"
-             "--\n"
-             "\n"
-             "The same as acquire().");
+/* The semaphore was opened before a permit was taken. */
+static PyObject *
+acquire_open(PyObject *self, int64_t deadline_ns)
+{
+    PyObject *left = fl_inside_time_left(deadline_ns);
+    PyObject *args[] = {Py_True, left};
+    PyObject *result = left ? fl_semaphore_call_open(self, "Semaphore", "acquire", (fl_call){args, 2, NULL}) : NULL;
+    Py_XDECREF(left);
+    return result;
+}
 
 /* No permit is free. */
 static PyObject *
 wait_within(PyObject *self, int64_t timeout_ns)
 {
-    if (must_be_ready(self) < 0) {
-        return NULL;
-    }
+    int64_t deadline_ns = fl_deadline_after_ns(timeout_ns);
     if (timeout_ns == 0) {
         Py_RETURN_FALSE;
     }
-    int acquired = fl_py_lock_wait(&fl_sema_ops, fl_semaphore_core(self), fl_deadline_after_ns(timeout_ns));
+    int acquired = fl_py_lock_wait(&fl_sema_ops, fl_semaphore_core(self), deadline_ns);
+    if (acquired == FL_PY_OPENED) {
+        return acquire_open(self, deadline_ns);
+    }
     return acquired < 0 ? NULL : PyBool_FromLong(acquired);
 }
 
 static PyObject *
-acquire_as(PyObject *self, const char *method, fl_call call)
+acquire_as(PyObject *self, fl_call call)
 {
     static const char *const names[] = {"blocking", "timeout"};
     PyObject *values[2];
     int64_t timeout_ns = FL_DEADLINE_NEVER;
     if (!fl_bind(call, names, 2, 0, values)) {
-        return raise_misfit(self, "Semaphore", method, call);
+        return raise_misfit(self, "Semaphore", "acquire", call);
     }
     int blocking = values[0] ? PyObject_IsTrue(values[0]) : 1;
     PyObject *timeout = values[1] ? values[1] : Py_None;
@@ -95,10 +101,14 @@ acquire_as(PyObject *self, const char *method, fl_call call)
 static FL_NOINLINE PyObject *
 acquire_with(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
+    fl_call call = {args, nargs, kwnames};
+    if (FL_UNLIKELY(!fl_semaphore_is_closed(self))) {
+        return fl_semaphore_call_open(self, "Semaphore", "acquire", call);
+    }
     if (nargs == 1 && kwnames == NULL && args[0] == Py_False) {
         return fl_sema_try_acquire(fl_semaphore_core(self)) ? Py_NewRef(Py_True) : wait_within(self, 0);
     }
-    return acquire_as(self, "acquire", (fl_call){args, nargs, kwnames});
+    return acquire_as(self, call);
 }
 
 static PyObject *
@@ -108,15 +118,6 @@ semaphore_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObj
         Py_RETURN_TRUE;
     }
     return acquire_with(self, args, nargs, kwnames);
-}
-
-static PyObject *
-semaphore_enter(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    if (FL_LIKELY(nargs == 0 && kwnames == NULL && fl_sema_try_acquire(fl_semaphore_core(self)))) {
-        Py_RETURN_TRUE;
-    }
-    return acquire_as(self, "__enter__", (fl_call){args, nargs, kwnames});
 }
 
 /* ---- release ---- */
@@ -147,14 +148,17 @@ PyDoc_STRVAR(bounded_release_doc,
              "Mirrors threading.BoundedSemaphore.release.");
 
 static FL_NOINLINE PyObject *
-release_count(PyObject *self, uint64_t count)
+release_count(PyObject *self, const char *owner, uint64_t count)
 {
     fl_semaphore_object *semaphore = fl_semaphore_of(self);
-    if (fl_sema_release(&semaphore->sema, count, semaphore->bound)) {
+    if (semaphore->ready && fl_sema_release(&semaphore->sema, count, semaphore->bound)) {
         Py_RETURN_NONE;
     }
-    if (must_be_ready(self) < 0) {
-        return NULL;
+    if (!fl_semaphore_is_closed(self)) {
+        PyObject *n = PyLong_FromUnsignedLongLong(count);
+        PyObject *result = n ? fl_semaphore_call_open(self, owner, "release", (fl_call){&n, 1, NULL}) : NULL;
+        Py_XDECREF(n);
+        return result;
     }
     if (is_bounded(self)) {
         PyErr_SetString(PyExc_ValueError, "Semaphore released too many times");
@@ -171,6 +175,9 @@ release_with(PyObject *self, const char *owner, fl_call call)
     static const char *const names[] = {"n"};
     PyObject *n;
     uint64_t count = 1;
+    if (!fl_semaphore_is_closed(self)) {
+        return fl_semaphore_call_open(self, owner, "release", call);
+    }
     if (!fl_bind(call, names, 1, 0, &n)) {
         return raise_misfit(self, owner, "release", call);
     }
@@ -181,23 +188,23 @@ release_with(PyObject *self, const char *owner, fl_call call)
     if (less != 0 || (n && fl_as_count(n, &count) < 0)) {
         return NULL;
     }
-    return release_count(self, count);
+    return release_count(self, owner, count);
 }
 
 static inline PyObject *
-release_one(PyObject *self)
+release_one(PyObject *self, const char *owner)
 {
     if (FL_LIKELY(fl_sema_release_fast(fl_semaphore_core(self), fl_semaphore_of(self)->bound))) {
         Py_RETURN_NONE;
     }
-    return release_count(self, 1);
+    return release_count(self, owner, 1);
 }
 
 static PyObject *
 semaphore_release(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     if (FL_LIKELY(nargs == 0 && kwnames == NULL)) {
-        return release_one(self);
+        return release_one(self, "Semaphore");
     }
     return release_with(self, "Semaphore", (fl_call){args, nargs, kwnames});
 }
@@ -206,7 +213,7 @@ static PyObject *
 bounded_release(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     if (FL_LIKELY(nargs == 0 && kwnames == NULL)) {
-        return release_one(self);
+        return release_one(self, "BoundedSemaphore");
     }
     return release_with(self, "BoundedSemaphore", (fl_call){args, nargs, kwnames});
 }
@@ -226,8 +233,9 @@ semaphore_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject
     if (FL_UNLIKELY((nargs != 3 || kwnames) && !fl_bind(call, names, 3, 3, values))) {
         return raise_misfit(self, "Semaphore", "__exit__", call);
     }
-    if (FL_LIKELY(fl_semaphore_of(self)->plain && fl_instance_is_bare(self))) {
-        return release_one(self);
+    fl_method_watch *watch = fl_semaphore_of(self)->watch;
+    if (FL_LIKELY(watch && fl_method_watch_holds(watch, Py_TYPE(self)) && fl_instance_is_bare(self))) {
+        return release_one(self, watch->owner);
     }
     PyObject *result = fl_call_method(self, "release"); /* somebody may have replaced it */
     Py_XDECREF(result);
@@ -237,16 +245,12 @@ semaphore_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject
 PyMethodDef fl_semaphore_methods[] = {
     {"acquire", FL_FASTCALL(semaphore_acquire), METH_FASTCALL | METH_KEYWORDS, semaphore_acquire_doc},
     {"release", FL_FASTCALL(semaphore_release), METH_FASTCALL | METH_KEYWORDS, semaphore_release_doc},
-    {"__enter__", FL_FASTCALL(semaphore_enter), METH_FASTCALL | METH_KEYWORDS, semaphore_enter_doc},
     {"__exit__", FL_FASTCALL(semaphore_exit), METH_FASTCALL | METH_KEYWORDS, semaphore_exit_doc},
+    {"__getstate__", fl_semaphore_getstate, METH_NOARGS, fl_getstate_doc},
     {NULL, NULL, 0, NULL},
 };
 
-/* The inherited ones, too: the interpreter's fast calls of C methods are for methods of the object's own type. */
 PyMethodDef fl_bounded_semaphore_methods[] = {
-    {"acquire", FL_FASTCALL(semaphore_acquire), METH_FASTCALL | METH_KEYWORDS, semaphore_acquire_doc},
     {"release", FL_FASTCALL(bounded_release), METH_FASTCALL | METH_KEYWORDS, bounded_release_doc},
-    {"__enter__", FL_FASTCALL(semaphore_enter), METH_FASTCALL | METH_KEYWORDS, semaphore_enter_doc},
-    {"__exit__", FL_FASTCALL(semaphore_exit), METH_FASTCALL | METH_KEYWORDS, semaphore_exit_doc},
     {NULL, NULL, 0, NULL},
 };

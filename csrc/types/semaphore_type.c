@@ -2,10 +2,73 @@
 
 #include "types/semaphore.h"
 
+#include "types/inside.h"
+
 const void *
 fl_semaphore_key(PyObject *self)
 {
     return fl_semaphore_core(self);
+}
+
+/* ---- the inside ---- */
+
+static int
+open_semaphore(PyObject *self)
+{
+    int status = -1;
+    FL_BEGIN_CRITICAL_SECTION(self);
+    PyObject *condition = fl_inside_put_condition(self); /* I1 */
+    if (condition) {
+        Py_DECREF(condition);
+        fl_sema_open(fl_semaphore_core(self)); /* I2; who waits tries again, under the condition's lock (I3) */
+        status = 0;
+    }
+    FL_END_CRITICAL_SECTION();
+    return status;
+}
+
+static PyObject *
+peek_value(PyObject *self)
+{
+    if (!fl_semaphore_of(self)->ready) {
+        return NULL;
+    }
+    return PyLong_FromUnsignedLongLong(fl_sema_permits(fl_semaphore_core(self)));
+}
+
+static PyObject *
+peek_initial_value(PyObject *self)
+{
+    if (!fl_semaphore_of(self)->ready) {
+        return NULL;
+    }
+    return PyLong_FromUnsignedLongLong(fl_semaphore_of(self)->bound);
+}
+
+static PyGetSetDef semaphore_getset[];
+static PyGetSetDef bounded_getset[];
+
+static const fl_inside inside = {
+    .owner = "Semaphore",
+    .is_closed = fl_semaphore_is_closed,
+    .open = open_semaphore,
+    .getset = semaphore_getset,
+};
+static const fl_inside bounded_inside = {
+    .owner = "BoundedSemaphore",
+    .is_closed = fl_semaphore_is_closed,
+    .open = open_semaphore,
+    .getset = bounded_getset,
+};
+static const fl_inside_attribute cond_attribute = {&inside, "_cond", NULL};
+static const fl_inside_attribute value_attribute = {&inside, "_value", peek_value};
+static const fl_inside_attribute initial_value_attribute = {&bounded_inside, "_initial_value", peek_initial_value};
+
+PyObject *
+fl_semaphore_getstate(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    bool bounded = PyObject_TypeCheck(self, fl_state_of(self)->bounded_semaphore_type);
+    return fl_inside_getstate(self, bounded ? &bounded_inside : &inside);
 }
 
 /* ---- creation ---- */
@@ -37,12 +100,57 @@ set_up(fl_semaphore_object *self, uint64_t permits, bool bounded)
     fl_sema_init(&self->sema, permits);
 }
 
+static int
+init_as(PyObject *self, PyObject *args, PyObject *kwargs, bool bounded)
+{
+    static char *names[] = {"value", NULL};
+    PyObject *value = NULL;
+    uint64_t permits;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O", names, &value)) {
+        PyErr_Clear();
+        const char *owner = bounded ? "BoundedSemaphore" : "Semaphore";
+        (void)fl_raise_misfit_tuple(fl_state_of(self), owner, "__init__", self, args, kwargs);
+        return -1;
+    }
+    if (parse_value(value, &permits) < 0) {
+        return -1;
+    }
+    fl_state *state = fl_state_of(self);
+    bool unborn;
+    FL_BEGIN_CRITICAL_SECTION(self);
+    unborn = !fl_semaphore_of(self)->ready && fl_inside_is_untouched(self) > 0;
+    if (unborn) {
+        set_up(fl_semaphore_of(self), permits, bounded);
+    }
+    FL_END_CRITICAL_SECTION();
+    if (unborn) {
+        return 0;
+    }
+    PyObject *stdlib = bounded ? state->stdlib_bounded_semaphore : state->stdlib_semaphore;
+    return fl_inside_init_again(self, &inside, stdlib, args, kwargs);
+}
+
+static int
+semaphore_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    return init_as(self, args, kwargs, false);
+}
+
+static int
+bounded_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    return init_as(self, args, kwargs, true);
+}
+
 static inline PyObject *
 create(PyTypeObject *type, fl_call call, bool bounded)
 {
     static const char *const names[] = {"value"};
     PyObject *value = NULL;
     uint64_t permits = 1;
+    if (FL_UNLIKELY(!fl_instance_is_created_here((PyObject *)type, bounded ? bounded_init : semaphore_init))) {
+        return fl_instance_create_ordinary((PyObject *)type, call);
+    }
     if (call.nargs != 0 || call.kwnames) {
         const char *owner = bounded ? "BoundedSemaphore" : "Semaphore";
         if (!fl_bind(call, names, 1, 0, &value)) {
@@ -54,7 +162,8 @@ create(PyTypeObject *type, fl_call call, bool bounded)
     }
     fl_semaphore_object *self = FL_INSTANCE_NEW(fl_semaphore_object, type);
     if (self) {
-        self->plain = true;
+        fl_state *state = PyType_GetModuleState(type);
+        self->watch = bounded ? &state->bounded_release : &state->semaphore_release;
         set_up(self, permits, bounded);
         fl_instance_make_fast(self);
         PyObject_GC_Track(self);
@@ -74,76 +183,23 @@ bounded_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObjec
     return create((PyTypeObject *)type, (fl_call){args, PyVectorcall_NARGS(nargsf), kwnames}, true);
 }
 
-/* For subclasses.  The memory is zero: no permit, and a bound of none, until __init__ is called. */
-static PyObject *
-semaphore_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
-{
-    return type->tp_alloc(type, 0);
-}
-
-static int
-init_as(PyObject *self, PyObject *args, PyObject *kwargs, bool bounded)
-{
-    static char *names[] = {"value", NULL};
-    PyObject *value = NULL;
-    uint64_t permits;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O", names, &value)) {
-        PyErr_Clear();
-        const char *owner = bounded ? "BoundedSemaphore" : "Semaphore";
-        (void)fl_raise_misfit_tuple(fl_state_of(self), owner, "__init__", self, args, kwargs);
-        return -1;
-    }
-    if (parse_value(value, &permits) < 0) {
-        return -1;
-    }
-    bool again;
-    FL_BEGIN_CRITICAL_SECTION(self);
-    again = fl_semaphore_of(self)->ready;
-    if (!again) {
-        set_up(fl_semaphore_of(self), permits, bounded);
-    }
-    FL_END_CRITICAL_SECTION();
-    if (again) {
-        PyErr_SetString(PyExc_RuntimeError, "Semaphore.__init__() has been called already");
-    }
-    return again ? -1 : 0;
-}
-
-static int
-semaphore_init(PyObject *self, PyObject *args, PyObject *kwargs)
-{
-    return init_as(self, args, kwargs, false);
-}
-
-static int
-bounded_init(PyObject *self, PyObject *args, PyObject *kwargs)
-{
-    return init_as(self, args, kwargs, true);
-}
-
 /* ---- looking ---- */
-
-static PyObject *
-semaphore_get_value(PyObject *self, void *Py_UNUSED(context))
-{
-    return PyLong_FromUnsignedLongLong(fl_sema_permits(fl_semaphore_core(self)));
-}
-
-static PyObject *
-bounded_get_initial_value(PyObject *self, void *Py_UNUSED(context))
-{
-    return PyLong_FromUnsignedLongLong(fl_semaphore_of(self)->bound);
-}
 
 static PyObject *
 semaphore_repr(PyObject *self)
 {
+    if (!fl_semaphore_is_closed(self)) {
+        return fl_semaphore_call_open(self, "Semaphore", "__repr__", (fl_call){NULL, 0, NULL});
+    }
     return fl_instance_repr(self, "value=%llu", (unsigned long long)fl_sema_permits(fl_semaphore_core(self)));
 }
 
 static PyObject *
 bounded_repr(PyObject *self)
 {
+    if (!fl_semaphore_is_closed(self)) {
+        return fl_semaphore_call_open(self, "BoundedSemaphore", "__repr__", (fl_call){NULL, 0, NULL});
+    }
     return fl_instance_repr(self,
                             "value=%llu/%llu",
                             (unsigned long long)fl_sema_permits(fl_semaphore_core(self)),
@@ -181,19 +237,21 @@ PyDoc_STRVAR(bounded_doc,
 static PyMemberDef semaphore_members[] = {FL_INSTANCE_MEMBERS};
 
 static PyGetSetDef semaphore_getset[] = {
-    FL_INSTANCE_DICT,
-    {"_value", semaphore_get_value, NULL, "How many permits are free.", NULL},
+    FL_INSIDE_DICT(inside),
+    FL_INSIDE_ATTRIBUTE(cond_attribute, "The condition of threading.Semaphore; reading it opens the semaphore."),
+    FL_INSIDE_ATTRIBUTE(value_attribute, "How many permits are free; writing it opens the semaphore."),
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyGetSetDef bounded_getset[] = {
-    {"_initial_value", bounded_get_initial_value, NULL, "How many permits there are at most.", NULL},
+    FL_INSIDE_DICT(bounded_inside),
+    FL_INSIDE_ATTRIBUTE(value_attribute, "How many permits are free; writing it opens the semaphore."),
+    FL_INSIDE_ATTRIBUTE(initial_value_attribute, "How many permits there are at most; writing it opens the semaphore."),
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot semaphore_slots[] = {
     {Py_tp_doc, (void *)semaphore_doc},
-    {Py_tp_new, semaphore_new},
     {Py_tp_init, semaphore_init},
     {Py_tp_traverse, fl_instance_traverse},
     {Py_tp_clear, fl_instance_clear},
@@ -207,7 +265,6 @@ static PyType_Slot semaphore_slots[] = {
 
 static PyType_Slot bounded_slots[] = {
     {Py_tp_doc, (void *)bounded_doc},
-    {Py_tp_new, semaphore_new}, /* pickling asks the class that has one, which has to be the object's own */
     {Py_tp_init, bounded_init},
     {Py_tp_dealloc, fl_instance_dealloc},
     {Py_tp_repr, bounded_repr},
@@ -219,14 +276,14 @@ static PyType_Slot bounded_slots[] = {
 static PyType_Spec semaphore_spec = {
     .name = "pyfastlock.Semaphore",
     .basicsize = sizeof(fl_semaphore_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = semaphore_slots,
 };
 
 static PyType_Spec bounded_spec = {
     .name = "pyfastlock.BoundedSemaphore",
     .basicsize = sizeof(fl_semaphore_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
     .slots = bounded_slots,
 };
 
@@ -244,5 +301,13 @@ fl_semaphore_types_init(PyObject *module, fl_state *state)
     }
     state->semaphore_type->tp_vectorcall = semaphore_vectorcall;
     state->bounded_semaphore_type->tp_vectorcall = bounded_vectorcall;
+    state->semaphore_release = (fl_method_watch){.owner = "Semaphore", .name = "release"};
+    state->bounded_release = (fl_method_watch){.owner = "BoundedSemaphore", .name = "release"};
+    if (fl_method_install(state, state->semaphore_type, "Semaphore", state->stdlib_semaphore) < 0 ||
+        fl_method_install(state, state->bounded_semaphore_type, "BoundedSemaphore", state->stdlib_bounded_semaphore) <
+            0) {
+        return -1;
+    }
+    fl_method_share(state->semaphore_type, state->bounded_semaphore_type);
     return 0;
 }

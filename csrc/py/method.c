@@ -1,0 +1,354 @@
+#include "py/method.h"
+
+#include "platform/compiler.h"
+
+typedef PyObject *fl_fastcall(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    PyTypeObject *type;    /* whose method it is */
+    PyTypeObject *subtype; /* fl_method_share(), or `type` again */
+    fl_fastcall *call;     /* NULL for __init__, which the slot wrapper calls */
+    PyObject *builtin;     /* what the type had before: a method descriptor or a slot wrapper */
+    PyObject *function;    /* what it stands for */
+    PyObject *original;    /* the function of `threading`; NULL where this version has none */
+    PyObject *weakrefs;
+} fl_method;
+
+/* ---- calls ---- */
+
+/* Any call but that of a fast method on an instance of exactly one of our types, without a profiler. */
+static FL_NOINLINE PyObject *
+call_slow(fl_method *method, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
+    if (nargs > 0 && !PyObject_TypeCheck(args[0], method->type) && method->original) {
+        return PyObject_Vectorcall(method->original, args, nargsf, kwnames);
+    }
+    if (nargs == 0 || fl_is_profiled() || !PyObject_TypeCheck(args[0], method->type)) {
+        return PyObject_Vectorcall(method->function, args, nargsf, kwnames);
+    }
+    if (method->call == NULL) {
+        return PyObject_Vectorcall(method->builtin, args, nargsf, kwnames);
+    }
+    return method->call(args[0], args + 1, nargs - 1, kwnames);
+}
+
+static PyObject *
+method_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    fl_method *method = (fl_method *)self;
+    Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
+    bool ours = nargs > 0 && (Py_IS_TYPE(args[0], method->type) || Py_IS_TYPE(args[0], method->subtype));
+    if (FL_LIKELY(ours && method->call && !fl_is_profiled())) {
+        return method->call(args[0], args + 1, nargs - 1, kwnames);
+    }
+    return call_slow(method, args, nargsf, kwnames);
+}
+
+/* ---- what a function has ---- */
+
+static PyObject *
+method_get(PyObject *self, PyObject *object, PyObject *Py_UNUSED(type))
+{
+    if (object == NULL || object == Py_None) {
+        return Py_NewRef(self);
+    }
+    return PyMethod_New(self, object);
+}
+
+/* What the type of methods has itself goes before what the function has, but for the names that say where the type
+ * stands. */
+static PyObject *
+method_getattro(PyObject *self, PyObject *name)
+{
+    bool of_function = fl_is_name(name, "__doc__") || fl_is_name(name, "__module__");
+    if (!of_function && PyDict_Contains(Py_TYPE(self)->tp_dict, name) == 1) {
+        return PyObject_GenericGetAttr(self, name);
+    }
+    return PyObject_GetAttr(((fl_method *)self)->function, name);
+}
+
+static int
+method_setattro(PyObject *self, PyObject *name, PyObject *value)
+{
+    return PyObject_SetAttr(((fl_method *)self)->function, name, value);
+}
+
+static PyObject *
+method_get_class(PyObject *Py_UNUSED(self), void *Py_UNUSED(context))
+{
+    return Py_NewRef((PyObject *)&PyFunction_Type);
+}
+
+static PyObject *
+method_repr(PyObject *self)
+{
+    PyObject *name = PyObject_GetAttrString(((fl_method *)self)->function, "__qualname__");
+    PyObject *repr = name ? PyUnicode_FromFormat("<function %U at %p>", name, self) : NULL;
+    Py_XDECREF(name);
+    return repr;
+}
+
+/* Pickled by its name, as a function is. */
+static PyObject *
+method_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyObject_GetAttrString(((fl_method *)self)->function, "__qualname__");
+}
+
+/* ---- the type ---- */
+
+static int
+method_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    fl_method *method = (fl_method *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(method->type);
+    Py_VISIT(method->subtype);
+    Py_VISIT(method->builtin);
+    Py_VISIT(method->function);
+    Py_VISIT(method->original);
+    return 0;
+}
+
+/* No tp_clear: whoever still has the method may call it.  Its types break every cycle that it is in. */
+static void
+method_dealloc(PyObject *self)
+{
+    fl_method *method = (fl_method *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (method->weakrefs) {
+        PyObject_ClearWeakRefs(self);
+    }
+    Py_DECREF(method->type);
+    Py_DECREF(method->subtype);
+    Py_DECREF(method->builtin);
+    Py_DECREF(method->function);
+    Py_XDECREF(method->original);
+    PyObject_GC_Del(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef method_methods[] = {
+    {"__reduce__", method_reduce, METH_NOARGS, NULL},
+    {"__reduce_ex__", method_reduce, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef method_getset[] = {
+    {"__class__", method_get_class, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef method_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(fl_method, vectorcall), READONLY, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(fl_method, weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot method_slots[] = {
+    {Py_tp_dealloc, method_dealloc},
+    {Py_tp_traverse, method_traverse},
+    {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_getattro, method_getattro},
+    {Py_tp_setattro, method_setattro},
+    {Py_tp_repr, method_repr},
+    {Py_tp_descr_get, method_get},
+    {Py_tp_methods, method_methods},
+    {Py_tp_getset, method_getset},
+    {Py_tp_members, method_members},
+    {0, NULL},
+};
+
+static PyType_Spec method_spec = {
+    .name = "pyfastlock.function",
+    .basicsize = sizeof(fl_method),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR |
+             Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = method_slots,
+};
+
+int
+fl_method_init(PyObject *module, fl_state *state)
+{
+    state->method_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &method_spec, NULL);
+    state->originals = PyDict_New();
+    return state->method_type && state->originals ? 0 : -1;
+}
+
+/* ---- installing ---- */
+
+/* "Owner.name". */
+static PyObject *
+path_of(const char *owner, PyObject *name)
+{
+    return PyUnicode_FromFormat("%s.%U", owner, name);
+}
+
+/* Makes the C code known to the function, and gives the function what a user sees of it.  0, or -1 with an exception. */
+static int
+tell_function(fl_state *state, const char *owner, PyObject *name, PyObject *function, PyObject *builtin)
+{
+    PyObject *path = path_of(owner, name);
+    PyObject *natives = path ? PyObject_GetAttrString(state->methods, "native") : NULL;
+    PyObject *doc = natives ? PyObject_GetAttrString(builtin, "__doc__") : NULL;
+    PyObject *package = doc ? PyUnicode_FromString("pyfastlock") : NULL;
+    PyObject *annotations = package ? PyDict_New() : NULL; /* none, as in `threading` */
+    int status = -1;
+    if (annotations && PyObject_SetItem(natives, path, builtin) == 0 &&
+        PyObject_SetAttrString(function, "__doc__", doc) == 0 &&
+        PyObject_SetAttrString(function, "__annotations__", annotations) == 0) {
+        status = PyObject_SetAttrString(function, "__module__", package);
+    }
+    Py_XDECREF(annotations);
+    Py_XDECREF(package);
+    Py_XDECREF(doc);
+    Py_XDECREF(natives);
+    Py_XDECREF(path);
+    return status;
+}
+
+/* The method in the place of `builtin`, or NULL with an exception. */
+static PyObject *
+make_method(fl_state *state, PyTypeObject *type, PyObject *builtin, PyObject *function, PyObject *original)
+{
+    fl_method *method = PyObject_GC_New(fl_method, state->method_type);
+    if (method == NULL) {
+        return NULL;
+    }
+    method->vectorcall = method_vectorcall;
+    method->type = (PyTypeObject *)Py_NewRef((PyObject *)type);
+    method->subtype = (PyTypeObject *)Py_NewRef((PyObject *)type);
+    method->call = NULL;
+    if (Py_IS_TYPE(builtin, &PyMethodDescr_Type)) {
+        PyMethodDef *def = ((PyMethodDescrObject *)builtin)->d_method;
+        method->call = (fl_fastcall *)(void (*)(void))def->ml_meth; /* METH_FASTCALL | METH_KEYWORDS */
+    }
+    method->builtin = Py_NewRef(builtin);
+    method->function = Py_NewRef(function);
+    method->original = Py_XNewRef(original);
+    method->weakrefs = NULL;
+    PyObject_GC_Track(method);
+    return (PyObject *)method;
+}
+
+/* One function has two names: `__enter__ = acquire`.  0, or -1 with an exception. */
+static int
+install_alias(PyTypeObject *type, PyObject *name, PyObject *function)
+{
+    PyObject *first = PyObject_GetAttrString(function, "__name__");
+    PyObject *method = first ? PyDict_GetItemWithError(type->tp_dict, first) : NULL; /* borrowed */
+    int status = method ? PyDict_SetItem(type->tp_dict, name, method) : -1;
+    Py_XDECREF(first);
+    return status == 0 || PyErr_Occurred() ? status : 0;
+}
+
+static int
+install_one(fl_state *state, PyTypeObject *type, const char *owner, PyObject *name, PyObject *function,
+            PyObject *stdlib)
+{
+    PyObject *builtin = PyDict_GetItemWithError(type->tp_dict, name); /* borrowed */
+    if (builtin == NULL) {
+        return PyErr_Occurred() ? -1 : install_alias(type, name, function);
+    }
+    PyObject *original = fl_get_optional_attr(stdlib, name);
+    if (original == NULL && PyErr_Occurred()) {
+        return -1;
+    }
+    int status = -1;
+    PyObject *path = path_of(owner, name);
+    PyObject *method = path ? make_method(state, type, builtin, function, original) : NULL;
+    if (method && tell_function(state, owner, name, function, builtin) == 0 &&
+        PyDict_SetItem(state->originals, path, method) == 0) {
+        status = PyDict_SetItem(type->tp_dict, name, method);
+    }
+    Py_XDECREF(method);
+    Py_XDECREF(path);
+    Py_XDECREF(original);
+    return status;
+}
+
+/* Copies the helper functions of `stdlib` that the type lacks. */
+static int
+copy_helpers(PyTypeObject *type, PyObject *stdlib)
+{
+    PyObject *name, *value;
+    Py_ssize_t i = 0;
+    while (PyDict_Next(((PyTypeObject *)stdlib)->tp_dict, &i, &name, &value)) {
+        if (PyFunction_Check(value) && PyDict_Contains(type->tp_dict, name) == 0 &&
+            PyDict_SetItem(type->tp_dict, name, value) < 0) {
+            return -1;
+        }
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+int
+fl_method_install(fl_state *state, PyTypeObject *type, const char *owner, PyObject *stdlib)
+{
+    PyObject *functions = PyObject_GetAttrString(state->methods, owner); /* a class */
+    if (functions == NULL) {
+        return -1;
+    }
+    PyObject *name, *function;
+    Py_ssize_t i = 0;
+    int status = 0;
+    while (status == 0 && PyDict_Next(((PyTypeObject *)functions)->tp_dict, &i, &name, &function)) {
+        if (PyFunction_Check(function)) {
+            status = install_one(state, type, owner, name, function, stdlib);
+        }
+    }
+    Py_DECREF(functions);
+    type->tp_name = owner; /* as of a class written in Python: without its module, which __module__ keeps */
+    if (status == 0) {
+        status = copy_helpers(type, stdlib);
+    }
+    PyType_Modified(type);
+    return status;
+}
+
+void
+fl_method_share(PyTypeObject *type, PyTypeObject *subtype)
+{
+    PyObject *name, *value;
+    Py_ssize_t i = 0;
+    while (PyDict_Next(type->tp_dict, &i, &name, &value)) {
+        if (Py_TYPE(value)->tp_descr_get == method_get) {
+            Py_SETREF(((fl_method *)value)->subtype, (PyTypeObject *)Py_NewRef((PyObject *)subtype));
+        }
+    }
+}
+
+int
+fl_method_is_original(fl_state *state, PyTypeObject *type, const char *owner, const char *name)
+{
+    PyObject *interned = PyUnicode_InternFromString(name);
+    PyObject *path = interned ? path_of(owner, interned) : NULL;
+    PyObject *found = path ? PyObject_GetAttr((PyObject *)type, interned) : NULL;
+    int answer = -1;
+    if (found) {
+        answer = found == PyDict_GetItemWithError(state->originals, path);
+    }
+    Py_XDECREF(found);
+    Py_XDECREF(path);
+    Py_XDECREF(interned);
+    return answer;
+}
+
+FL_SLOW bool
+fl_method_watch_slow(fl_method_watch *watch, PyTypeObject *type)
+{
+    fl_state *state = PyType_GetModuleState(type);
+    unsigned int version = fl_type_version(type); /* before the look, which may give the type one */
+    int original = fl_method_is_original(state, type, watch->owner, watch->name);
+    if (original < 0) {
+        PyErr_Clear(); /* whoever calls the method instead gets it again */
+    }
+    if (original > 0) {
+        __atomic_store_n(&watch->version, version, __ATOMIC_RELAXED);
+    }
+    return original > 0;
+}

@@ -1,0 +1,202 @@
+#include "types/inside.h"
+
+#include "platform/clock.h"
+#include "types/types.h"
+
+/* The attribute in the __dict__: a new reference, or NULL with or without an exception. */
+static PyObject *
+get_own(PyObject *self, PyObject *name)
+{
+    PyObject *dict = PyObject_GenericGetDict(self, NULL);
+    PyObject *value = dict ? Py_XNewRef(PyDict_GetItemWithError(dict, name)) : NULL;
+    Py_XDECREF(dict);
+    return value;
+}
+
+PyObject *
+fl_inside_put(PyObject *self, const char *name, PyObject *value)
+{
+    PyObject *dict = value ? PyObject_GenericGetDict(self, NULL) : NULL;
+    PyObject *key = dict ? PyUnicode_InternFromString(name) : NULL;
+    PyObject *found = key ? fl_dict_set_default(dict, key, value) : NULL;
+    Py_XDECREF(key);
+    Py_XDECREF(dict);
+    Py_XDECREF(value);
+    return found;
+}
+
+PyObject *
+fl_inside_put_condition(PyObject *self)
+{
+    fl_state *state = fl_state_of(self);
+    PyObject *lock = PyObject_CallNoArgs((PyObject *)state->lock_type);
+    PyObject *made = lock ? PyObject_CallOneArg((PyObject *)state->condition_type, lock) : NULL;
+    Py_XDECREF(lock);
+    PyObject *condition = fl_inside_put(self, "_cond", made);
+    if (condition && !Py_IS_TYPE(condition, state->condition_type)) {
+        /* written into a __dict__ that was taken before __init__ was called */
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the _cond of an object that is in use cannot be replaced through its __dict__");
+        Py_CLEAR(condition);
+    }
+    return condition;
+}
+
+int
+fl_inside_is_untouched(PyObject *self)
+{
+    PyObject *dict = ((fl_instance *)self)->dict; /* borrowed: nobody else has an object that is being made */
+    PyObject *key = dict ? PyUnicode_InternFromString("_cond") : NULL;
+    int contains = key ? PyDict_Contains(dict, key) : dict ? -1 : 0;
+    Py_XDECREF(key);
+    return contains < 0 ? -1 : !contains;
+}
+
+/* ---- attributes ---- */
+
+static int
+open_if_closed(PyObject *self, const fl_inside *inside)
+{
+    return inside->is_closed(self) ? inside->open(self) : 0;
+}
+
+PyObject *
+fl_inside_get(PyObject *self, void *context)
+{
+    const fl_inside_attribute *attribute = context;
+    const fl_inside *inside = attribute->inside;
+    if (attribute->peek && inside->is_closed(self)) {
+        return attribute->peek(self);
+    }
+    if (open_if_closed(self, inside) < 0) {
+        return NULL;
+    }
+    PyObject *name = PyUnicode_InternFromString(attribute->name);
+    PyObject *value = name ? get_own(self, name) : NULL;
+    Py_XDECREF(name);
+    if (value == NULL && !PyErr_Occurred() && attribute->peek) {
+        value = attribute->peek(self); /* I2 */
+    }
+    if (value == NULL && !PyErr_Occurred()) {
+        PyErr_Format(
+            PyExc_AttributeError, "'%.100s' object has no attribute '%s'", Py_TYPE(self)->tp_name, attribute->name);
+    }
+    return value;
+}
+
+int
+fl_inside_set(PyObject *self, PyObject *value, void *context)
+{
+    const fl_inside_attribute *attribute = context;
+    if (open_if_closed(self, attribute->inside) < 0) {
+        return -1;
+    }
+    PyObject *dict = PyObject_GenericGetDict(self, NULL);
+    if (dict == NULL) {
+        return -1;
+    }
+    int status =
+        value ? PyDict_SetItemString(dict, attribute->name, value) : PyDict_DelItemString(dict, attribute->name);
+    Py_DECREF(dict);
+    if (status < 0 && value == NULL && PyErr_ExceptionMatches(PyExc_KeyError)) {
+        PyErr_Format(
+            PyExc_AttributeError, "'%.100s' object has no attribute '%s'", Py_TYPE(self)->tp_name, attribute->name);
+    }
+    return status;
+}
+
+/* Puts the numbers of an object that is open, or unborn, into its __dict__ (I2).  0, or -1 with an exception. */
+static int
+put_numbers(PyObject *self, const fl_inside *inside)
+{
+    for (const PyGetSetDef *entry = inside->getset; entry->name; entry++) {
+        const fl_inside_attribute *attribute = entry->closure;
+        if (entry->get != fl_inside_get || attribute->peek == NULL) {
+            continue;
+        }
+        PyObject *number = attribute->peek(self);
+        PyObject *found = number ? fl_inside_put(self, attribute->name, number) : NULL;
+        Py_XDECREF(found);
+        if (found == NULL && PyErr_Occurred()) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+PyObject *
+fl_inside_get_dict(PyObject *self, void *context)
+{
+    const fl_inside *inside = context;
+    if (open_if_closed(self, inside) < 0 || put_numbers(self, inside) < 0) {
+        return NULL;
+    }
+    return PyObject_GenericGetDict(self, NULL);
+}
+
+int
+fl_inside_set_dict(PyObject *self, PyObject *value, void *context)
+{
+    return open_if_closed(self, context) < 0 ? -1 : PyObject_GenericSetDict(self, value, NULL);
+}
+
+PyObject *
+fl_inside_getstate(PyObject *self, const fl_inside *inside)
+{
+    PyObject *dict = fl_inside_get_dict(self, (void *)inside);
+    Py_XDECREF(dict);
+    return dict ? PyObject_CallMethod((PyObject *)&PyBaseObject_Type, "__getstate__", "O", self) : NULL;
+}
+
+FL_DOC(fl_getstate_doc,
+       "__getstate__($self, /)\n"
+       "--\n"
+       "\n"
+       "Return what copying and pickling keep: the attributes of threading's object.");
+
+/* ---- threading's functions ---- */
+
+int
+fl_inside_init_again(PyObject *self, const fl_inside *inside, PyObject *stdlib, PyObject *args, PyObject *kwargs)
+{
+    if (open_if_closed(self, inside) < 0) {
+        return -1;
+    }
+    PyObject *init = PyObject_GetAttrString(stdlib, "__init__");
+    PyObject *first = init ? PyTuple_Pack(1, self) : NULL;
+    PyObject *all = first ? PySequence_Concat(first, args) : NULL;
+    PyObject *result = all ? PyObject_Call(init, all, kwargs) : NULL;
+    Py_XDECREF(result);
+    Py_XDECREF(all);
+    Py_XDECREF(first);
+    Py_XDECREF(init);
+    return result ? 0 : -1;
+}
+
+PyObject *
+fl_inside_call(PyObject *self, PyObject *stdlib, const char *method, fl_call call)
+{
+    PyObject *function = PyObject_GetAttrString(stdlib, method);
+    PyObject *result = function ? fl_call_with(function, self, call) : NULL;
+    Py_XDECREF(function);
+    return result;
+}
+
+PyObject *
+fl_inside_property(PyObject *self, PyObject *stdlib, const char *name)
+{
+    PyObject *property = PyObject_GetAttrString(stdlib, name);
+    PyObject *value = property ? Py_TYPE(property)->tp_descr_get(property, self, stdlib) : NULL;
+    Py_XDECREF(property);
+    return value;
+}
+
+PyObject *
+fl_inside_time_left(int64_t deadline_ns)
+{
+    if (deadline_ns == FL_DEADLINE_NEVER) {
+        Py_RETURN_NONE;
+    }
+    int64_t left_ns = deadline_ns - fl_clock_now_ns();
+    return PyFloat_FromDouble(left_ns > 0 ? (double)left_ns * 1e-9 : 0.0);
+}

@@ -1,0 +1,119 @@
+"""The Python functions that the methods of the C types stand for.
+
+`threading` writes these classes in Python, so programs expect functions: they bind them, ask for
+their signatures, replace them, and watch them run.  A method of ours is C code that poses as one
+of the functions here (csrc/py/method.h).  The function itself is called
+
+- for a call that does not fit its signature: the exception is then the one that the running
+  interpreter raises, in type and text, for such a call of `threading`'s method;
+- while a profiler watches the thread, so that it sees a call of a Python function.
+
+It does the same as the C code, because it calls it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+native: dict[str, Callable[..., Any]] = {}
+"""The C code, by `Class.method`.  The C module fills it."""
+
+
+class Condition:
+    def __init__(self, lock: Any = None) -> None:
+        native["Condition.__init__"](self, lock)
+
+    def __enter__(self) -> Any:
+        return native["Condition.__enter__"](self)
+
+    def __exit__(self, *args: object) -> Any:
+        return native["Condition.__exit__"](self, *args)
+
+    def wait(self, timeout: Any = None) -> Any:
+        return native["Condition.wait"](self, timeout)
+
+    def wait_for(self, predicate: Any, timeout: Any = None) -> Any:
+        return native["Condition.wait_for"](self, predicate, timeout)
+
+    def notify(self, n: Any = 1) -> None:
+        native["Condition.notify"](self, n)
+
+    def notify_all(self) -> None:
+        native["Condition.notify_all"](self)
+
+    def notifyAll(self) -> None:  # noqa: N802
+        native["Condition.notifyAll"](self)
+
+    def _is_owned(self) -> Any:
+        return native["Condition._is_owned"](self)
+
+    def _release_save(self) -> Any:
+        return native["Condition._release_save"](self)
+
+    def _acquire_restore(self, x: Any) -> None:
+        native["Condition._acquire_restore"](self, x)
+
+    def _at_fork_reinit(self) -> None:
+        native["Condition._at_fork_reinit"](self)
+
+
+class Event:
+    def __init__(self) -> None:
+        native["Event.__init__"](self)
+
+    def set(self) -> None:
+        native["Event.set"](self)
+
+    def clear(self) -> None:
+        native["Event.clear"](self)
+
+    def is_set(self) -> Any:
+        return native["Event.is_set"](self)
+
+    def isSet(self) -> Any:  # noqa: N802
+        return native["Event.isSet"](self)
+
+    def wait(self, timeout: Any = None) -> Any:
+        return native["Event.wait"](self, timeout)
+
+    def _at_fork_reinit(self) -> None:
+        native["Event._at_fork_reinit"](self)
+
+
+class Semaphore:
+    def __init__(self, value: Any = 1) -> None:
+        native["Semaphore.__init__"](self, value)
+
+    def acquire(self, blocking: Any = True, timeout: Any = None) -> Any:
+        return native["Semaphore.acquire"](self, blocking, timeout)
+
+    __enter__ = acquire
+
+    def release(self, n: Any = 1) -> None:
+        native["Semaphore.release"](self, n)
+
+    def __exit__(self, t: Any, v: Any, tb: Any) -> None:
+        native["Semaphore.__exit__"](self, t, v, tb)
+
+
+class BoundedSemaphore(Semaphore):
+    def __init__(self, value: Any = 1) -> None:
+        native["BoundedSemaphore.__init__"](self, value)
+
+    def release(self, n: Any = 1) -> None:
+        native["BoundedSemaphore.release"](self, n)
+
+
+class Barrier:
+    def __init__(self, parties: Any, action: Any = None, timeout: Any = None) -> None:
+        native["Barrier.__init__"](self, parties, action, timeout)
+
+    def wait(self, timeout: Any = None) -> Any:
+        return native["Barrier.wait"](self, timeout)
+
+    def reset(self) -> None:
+        native["Barrier.reset"](self)
+
+    def abort(self) -> None:
+        native["Barrier.abort"](self)
