@@ -10,17 +10,17 @@ test_e3_set_clear_and_is_set(void)
 {
     fl_event event;
     fl_event_init(&event);
-    CHECK_EQUAL(word_of(&event), 0);
+    CHECK_EQUAL(word_of(&event), FL_EVENT_CLEAR);
     CHECK(!fl_event_is_set(&event));
     fl_event_clear(&event); /* clear: stays so */
-    CHECK_EQUAL(word_of(&event), 0);
+    CHECK_EQUAL(word_of(&event), FL_EVENT_CLEAR);
     fl_event_set(&event);
     CHECK_EQUAL(word_of(&event), FL_EVENT_SET);
     CHECK(fl_event_is_set(&event));
     fl_event_set(&event); /* set: stays so */
     CHECK_EQUAL(word_of(&event), FL_EVENT_SET);
     fl_event_clear(&event);
-    CHECK_EQUAL(word_of(&event), 0);
+    CHECK_EQUAL(word_of(&event), FL_EVENT_CLEAR);
     CHECK(!fl_event_is_set(&event));
 }
 
@@ -28,7 +28,7 @@ test_e3_set_clear_and_is_set(void)
 static void
 test_e2_set_slow_from_every_state(void)
 {
-    const uint32_t words[] = {0, FL_EVENT_SET, FL_EVENT_PARKED};
+    const uint32_t words[] = {FL_EVENT_CLEAR, FL_EVENT_SET, FL_EVENT_PARKED};
     for (int i = 0; i < 3; i++) {
         fl_event event = {words[i]};
         fl_event_set_slow(&event);
@@ -46,7 +46,7 @@ test_parked_with_nobody_queued(void)
     fl_event_set(&event);
     CHECK(fl_event_is_set(&event));
     fl_event_clear(&event);
-    CHECK_EQUAL(word_of(&event), 0);
+    CHECK_EQUAL(word_of(&event), FL_EVENT_CLEAR);
 }
 
 static bool
@@ -72,10 +72,10 @@ test_wait_for_a_set_event_does_not_poll(void)
 static void
 test_wait_without_time_does_not_queue(void)
 {
-    fl_event event = {0};
+    fl_event event = {FL_EVENT_CLEAR};
     fake_blocker blocker = make_fake_blocker(true, never_polled, NULL);
     CHECK_EQUAL(fl_event_wait(&event, FL_DEADLINE_PASSED, &blocker.base), FL_EVENT_TIMED_OUT);
-    CHECK_EQUAL(word_of(&event), 0);
+    CHECK_EQUAL(word_of(&event), FL_EVENT_CLEAR);
 }
 
 /* ---- timeouts ---- */
@@ -83,7 +83,7 @@ test_wait_without_time_does_not_queue(void)
 static void
 test_timeout(void)
 {
-    fl_event event = {0};
+    fl_event event = {FL_EVENT_CLEAR};
     for (int i = 0; i < 2; i++) {
         int64_t deadline_ns = fl_deadline_after_ns(2 * NS_PER_MS);
         CHECK_EQUAL(fl_event_wait(&event, deadline_ns, NULL), FL_EVENT_TIMED_OUT);
@@ -94,7 +94,7 @@ test_timeout(void)
     fl_event_set(&event);
     CHECK_EQUAL(fl_event_wait(&event, FL_DEADLINE_NEVER, NULL), FL_EVENT_WAS_SET);
     fl_event_clear(&event);
-    CHECK_EQUAL(word_of(&event), 0);
+    CHECK_EQUAL(word_of(&event), FL_EVENT_CLEAR);
     CHECK_EQUAL(fl_event_wait(&event, fl_deadline_after_ns(1), NULL), FL_EVENT_TIMED_OUT);
 }
 
@@ -111,7 +111,7 @@ attach_and_set(fl_blocker *self)
 static void
 test_timeout_looks_once_more(void)
 {
-    fl_event event = {0};
+    fl_event event = {FL_EVENT_CLEAR};
     fake_blocker blocker = make_fake_blocker(false, NULL, NULL);
     blocker.base.attach = attach_and_set;
     set_by_attach = &event;
@@ -122,7 +122,7 @@ test_timeout_looks_once_more(void)
 static void
 test_timeout_among_others(void)
 {
-    fl_event event = {0};
+    fl_event event = {FL_EVENT_CLEAR};
     event_waiter w[4];
     start_waiters(w, 2, &event);
     wait_until_parked(&event, 2);
@@ -138,7 +138,7 @@ test_timeout_among_others(void)
 static void
 test_e1_waiters_mark_the_word(void)
 {
-    fl_event event = {0};
+    fl_event event = {FL_EVENT_CLEAR};
     event_waiter w[3];
     start_waiters(w, 1, &event);
     wait_until_parked(&event, 1);
@@ -159,14 +159,14 @@ static void
 test_t31_e2_pulse_wakes_a_hundred(void)
 {
     enum { COUNT = 100 };
-    fl_event event = {0};
+    fl_event event = {FL_EVENT_CLEAR};
     for (int round = 0; round < 3; round++) {
         event_waiter w[COUNT];
         start_waiters(w, COUNT, &event);
         wait_until_parked(&event, COUNT);
         fl_event_set(&event);
         fl_event_clear(&event);
-        CHECK_EQUAL(word_of(&event), 0);
+        CHECK_EQUAL(word_of(&event), FL_EVENT_CLEAR);
         check_nobody(&event);
         join_waiters(w, COUNT, FL_EVENT_WAS_SET);
     }
@@ -176,7 +176,7 @@ test_t31_e2_pulse_wakes_a_hundred(void)
 static void
 test_e2_pulse_does_not_wake_later_waiters(void)
 {
-    fl_event event = {0};
+    fl_event event = {FL_EVENT_CLEAR};
     event_waiter early;
     event_waiter late = {.event = &event, .timeout_ns = 2 * NS_PER_MS};
     start_waiters(&early, 1, &event);
@@ -202,12 +202,12 @@ static void
 test_given_up_before_the_wait(void)
 {
     for (int interruptible = 0; interruptible < 2; interruptible++) {
-        fl_event event = {0};
+        fl_event event = {FL_EVENT_CLEAR};
         fake_blocker blocker = make_fake_blocker(interruptible, refuse_to_wait, NULL);
         CHECK_EQUAL(fl_event_wait(&event, FL_DEADLINE_NEVER, &blocker.base), FL_EVENT_GIVEN_UP);
         CHECK_EQUAL(blocker.polls, 1);
         CHECK_EQUAL(blocker.detaches, 0);
-        CHECK_EQUAL(word_of(&event), 0);
+        CHECK_EQUAL(word_of(&event), FL_EVENT_CLEAR);
     }
 }
 
@@ -223,7 +223,7 @@ set_it(void *ctx, int polls)
 static void
 test_e1_set_between_the_look_and_the_queue(void)
 {
-    fl_event event = {0};
+    fl_event event = {FL_EVENT_CLEAR};
     fake_blocker blocker = make_fake_blocker(false, set_it, &event);
     CHECK_EQUAL(fl_event_wait(&event, FL_DEADLINE_NEVER, &blocker.base), FL_EVENT_WAS_SET);
     CHECK_EQUAL(blocker.detaches, 0);
@@ -269,7 +269,7 @@ static void
 test_e4_pulse_while_a_handler_runs(void)
 {
     for (int goes_on = 0; goes_on < 2; goes_on++) {
-        polling_scene self = {.goes_on = goes_on};
+        polling_scene self = {.event = {FL_EVENT_CLEAR}, .goes_on = goes_on};
         event_waiter waiter;
         fake_blocker blocker;
         start_polling_wait(&self, &waiter, &blocker);
@@ -285,7 +285,7 @@ test_e4_pulse_while_a_handler_runs(void)
 static void
 test_e4_wait_goes_on_after_a_handler(void)
 {
-    polling_scene self = {.goes_on = true};
+    polling_scene self = {.event = {FL_EVENT_CLEAR}, .goes_on = true};
     event_waiter waiter;
     fake_blocker blocker;
     start_polling_wait(&self, &waiter, &blocker);
@@ -299,7 +299,7 @@ test_e4_wait_goes_on_after_a_handler(void)
 static void
 test_given_up_in_the_queue(void)
 {
-    polling_scene self = {.goes_on = false};
+    polling_scene self = {.event = {FL_EVENT_CLEAR}, .goes_on = false};
     event_waiter waiter;
     fake_blocker blocker;
     start_polling_wait(&self, &waiter, &blocker);
@@ -332,7 +332,7 @@ test_t31_handler_uses_the_event_that_it_interrupts(void)
 {
     void (*const handlers[])(fl_event *) = {pulse, wait_inside};
     for (int i = 0; i < 2; i++) {
-        polling_scene self = {.goes_on = true, .handler = handlers[i]};
+        polling_scene self = {.event = {FL_EVENT_CLEAR}, .goes_on = true, .handler = handlers[i]};
         event_waiter waiter;
         fake_blocker blocker;
         start_polling_wait(&self, &waiter, &blocker);
@@ -346,7 +346,7 @@ test_t31_handler_uses_the_event_that_it_interrupts(void)
 static void
 test_t15_deadline_of_an_interrupted_wait(void)
 {
-    fl_event event = {0};
+    fl_event event = {FL_EVENT_CLEAR};
     fake_blocker blocker = make_fake_blocker(true, NULL, NULL);
     event_waiter waiter = {.event = &event, .blocker = &blocker, .timeout_ns = 20 * NS_PER_MS};
     int64_t start_ns = fl_clock_now_ns();

@@ -34,8 +34,8 @@ static void
 test_setting_releases_and_finding_it_set_acquires(void)
 {
     for (int round = 0; round < 300; round++) {
-        message self = {.waits = round % 2};
-        fl_store_relaxed_u32(&self.event.word, round % 3 ? 0 : FL_EVENT_PARKED); /* and by the slow path */
+        message self = {.event = {FL_EVENT_CLEAR}, .waits = round % 2};
+        fl_store_relaxed_u32(&self.event.word, round % 3 ? FL_EVENT_CLEAR : FL_EVENT_PARKED); /* and by the slow path */
         pthread_t thread = start_thread(read_message, &self);
         if (round % 4 == 1) {
             wait_until_parked(&self.event, 1);
@@ -66,7 +66,7 @@ static void
 test_setting_again_releases_and_clearing_acquires(void)
 {
     for (int round = 0; round < 300; round++) {
-        message self = {.sets = 0};
+        message self = {.event = {FL_EVENT_CLEAR}, .sets = 0};
         writer writers[2] = {{&self, 0}, {&self, 1}};
         pthread_t threads[2];
         for (int i = 0; i < 2; i++) {
@@ -230,7 +230,7 @@ await_patient(pulse_scene *scene)
 static void
 test_t31_e2_no_queued_waiter_is_missed(void)
 {
-    static pulse_scene scene;
+    static pulse_scene scene = {.event = {FL_EVENT_CLEAR}};
     uint64_t random = 31;
     fl_store_relaxed_u64(&scene.at_it, IMPATIENT);
     for (int i = 0; i < IMPATIENT; i++) {
@@ -317,7 +317,7 @@ do_anything(void *arg)
 static void
 test_e3_many_threads_set_clear_look_and_wait(void)
 {
-    storm self = {.start = {.count = THREADS}, .busy = THREADS};
+    storm self = {.event = {FL_EVENT_CLEAR}, .start = {.count = THREADS}, .busy = THREADS};
     pthread_t threads[THREADS];
     for (int i = 0; i < THREADS; i++) {
         threads[i] = start_thread(do_anything, &self);

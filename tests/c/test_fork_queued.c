@@ -101,7 +101,7 @@ check_event(void *arg)
 static void
 test_t31_t34_event_whose_waiters_are_not_in_the_child(void)
 {
-    fl_event event = {0};
+    fl_event event = {FL_EVENT_CLEAR};
     event_waiter w[2];
     start_waiters(w, 2, &event);
     wait_until_parked(&event, 2);
@@ -144,7 +144,7 @@ static void
 test_t31_t34_e4_fork_in_the_poll_of_an_event(void)
 {
     for (int goes_on = 0; goes_on < 2; goes_on++) {
-        event_scene self = {.forker = {.in_child = pulse_in_child, .goes_on = goes_on}};
+        event_scene self = {.event = {FL_EVENT_CLEAR}, .forker = {.in_child = pulse_in_child, .goes_on = goes_on}};
         self.forker.end = goes_on ? FL_EVENT_WAS_SET : FL_EVENT_GIVEN_UP;
         event_waiter w[2];
         start_waiters(w, 2, &self.event);
