@@ -1,8 +1,7 @@
 """`__enter__` and `__exit__` as objects: `with` looks up a bound method, however it is made.
 
-On some versions the lock keeps the callables that `with` gets instead of allocating them anew.
-Nobody must be able to tell: these tests say what a bound method of a C type does, over the stdlib
-too.
+On some versions `with` gets callables that are used again and again instead of new ones. Nobody
+must be able to tell: these tests say what a bound method of a C type does, over the stdlib too.
 """
 
 from __future__ import annotations
@@ -15,11 +14,21 @@ import inspect
 import operator
 import pickle
 import sys
+import threading
 import types
 import weakref
 
 import pytest
-from support import DEBUG_BUILD, FREE_THREADED, parked, run_in_thread, start, try_in_thread
+from concurrency import check_script
+from support import (
+    DEBUG_BUILD,
+    FREE_THREADED,
+    parked,
+    run_in_thread,
+    start,
+    try_in_thread,
+    wait_until,
+)
 
 import pyfastlock
 
@@ -772,3 +781,504 @@ def test_short_lived_locks_in_many_threads(make):
     for thread in threads:
         thread.join()
     assert all(is_free(lock) for lock in shared)
+
+
+# References, as threading counts them
+
+
+def counts(record, lock):
+    """`record()` notes the number of references to the lock, with-blocks and all."""
+    record()
+    with lock:
+        record()
+    record()
+    for _ in range(2):
+        with contextlib.suppress(LookupError), lock:
+            record()
+            raise LookupError
+        record()
+
+
+def counts_in_nested_blocks(record, lock):
+    if not isinstance(lock, type(threading.Lock())) and "RLock" in type(lock).__name__:
+        with lock:
+            record()
+            with lock, lock:
+                record()
+                with lock:
+                    record()
+            record()
+    record()
+
+
+def counts_of_forwarded_methods(record, lock):
+    kept = [lock.__enter__]
+    record()
+    kept += [lock.__enter__, lock.__exit__] * 20
+    record()
+    kept[0]()
+    record()
+    kept[2](*NONE)
+    record()
+    del kept[10:]
+    record()
+    with lock:
+        record()
+        kept.clear()
+        record()
+    record()
+
+
+def counts_of_an_exit_stack(record, lock):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(lock)
+        record()
+    record()
+
+
+def counts_through_the_class(record, lock):
+    cls = type(lock)
+    enter = functools.partial(cls.__enter__, lock)
+    record()
+    enter()
+    cls.__exit__(lock, *NONE)
+    record()
+    del enter
+    record()
+
+
+@pytest.mark.skipif(FREE_THREADED, reason="reference counts are split and deferred there")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "body",
+    [
+        counts,
+        counts_in_nested_blocks,
+        counts_of_forwarded_methods,
+        counts_of_an_exit_stack,
+        counts_through_the_class,
+    ],
+)
+def test_references_are_counted_as_in_threading(kind, body):
+    def counted(module):
+        lock = MAKE[kind](module)
+        idle, noted = sys.getrefcount(lock), []
+        body(lambda: noted.append(sys.getrefcount(lock) - idle), lock)
+        return noted
+
+    for _ in range(3):
+        assert counted(pyfastlock) == counted(threading)
+
+
+@pytest.mark.skipif(FREE_THREADED, reason="reference counts are split and deferred there")
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_who_waits_at_the_entry_has_references(kind):
+    """Each of the threads counts as often as over threading: by its `with` and by its frame."""
+
+    def counted(module):
+        lock = MAKE[kind](module)
+
+        def enter(locks):
+            with locks.pop():
+                pass
+
+        idle = sys.getrefcount(lock)
+        threads = []
+        noted = []
+        with lock:
+            for n in range(1, 4):
+                locks = [lock]
+                threads.append(start(enter, locks))
+                wait_until(lambda locks=locks: not locks)
+                parked(lock, n)
+                del locks
+                noted.append(wait_until(lambda n=n: refs_of(lock, idle + n)))
+        for thread in threads:
+            thread.join()
+        assert sys.getrefcount(lock) == idle
+        return noted
+
+    def refs_of(lock, least):
+        return sys.getrefcount(lock) > least and sys.getrefcount(lock) - least
+
+    assert counted(pyfastlock) == counted(threading)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_registry_of_weak_values_keeps_what_is_in_use(make, waits):
+    """A lock for each key, which lives as long as somebody is in its block or waits for it."""
+    registry = weakref.WeakValueDictionary({"key": make()})
+    inside, leave = threading.Event(), threading.Event()
+
+    def hold():
+        with registry.setdefault("key", make()):
+            inside.set()
+            leave.wait(30)
+
+    def enter():
+        with registry["key"]:
+            pass
+
+    threads = [start(hold)]
+    assert inside.wait(30)
+    if waits:
+        threads.append(start(enter))
+        lock = registry["key"]
+        parked(getattr(lock, "_lock", lock))
+        del lock
+    for _ in range(3):
+        gc.collect()
+        assert not registry.setdefault("key", make()).acquire(False)
+    leave.set()
+    for thread in threads:
+        thread.join()
+    gc.collect()
+    assert not registry
+
+
+def test_a_registry_that_drops_what_has_no_references(make):
+    locks = {"key": make()}
+    idle = sys.getrefcount(locks["key"])
+    inside, leave = threading.Event(), threading.Event()
+
+    def hold():
+        with locks["key"]:
+            inside.set()
+            leave.wait(30)
+
+    thread = start(hold)
+    assert inside.wait(30)
+    used = sys.getrefcount(locks["key"])
+    leave.set()
+    thread.join()
+    assert used > idle
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_the_collector_finds_the_references(kind):
+    def found(module):
+        lock = MAKE[kind](module)
+        kept = [lock.__enter__, lock.__exit__]
+        for method in kept:
+            assert any(method is referrer for referrer in gc.get_referrers(lock))
+            assert any(lock is referent for referent in gc.get_referents(method))
+        with lock:
+            referrers = gc.get_referrers(lock)
+        return sum(isinstance(referrer, types.BuiltinMethodType) for referrer in referrers)
+
+    assert found(pyfastlock) == found(threading)
+
+
+# Profiles
+
+
+def events(kind, module, use):
+    """The events of C functions while `use(lock)` runs: kind, name, and whether it is the lock's."""
+    lock = MAKE[kind](module)
+    use(lock)  # what is to be imported and cached
+    seen = []
+
+    def profile(frame, event, argument):
+        if event.startswith("c_"):
+            owner = getattr(argument, "__self__", None)
+            seen.append((event, argument.__name__, owner is lock))
+
+    sys.setprofile(profile)
+    try:
+        use(lock)
+    finally:
+        sys.setprofile(None)
+    return [event for event in seen if event[1] != "setprofile"]
+
+
+def use_block(lock):
+    with lock:
+        pass
+
+
+def use_block_that_raises(lock):
+    with contextlib.suppress(LookupError), lock:
+        raise LookupError
+
+
+def use_methods(lock):
+    lock.__enter__()
+    lock.__exit__(None, None, None)
+
+
+def use_kept_methods(lock):
+    enter, leave = lock.__enter__, lock.__exit__
+    enter()
+    leave(None, None, None)
+
+
+def use_class(lock):
+    type(lock).__enter__(lock)
+    type(lock).__exit__(lock, None, None, None)
+
+
+def use_exit_stack(lock):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(lock)
+
+
+def use_badly(lock):
+    with contextlib.suppress(RuntimeError):
+        lock.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+@pytest.mark.parametrize(
+    "use",
+    [
+        use_block,
+        use_block_that_raises,
+        use_methods,
+        use_kept_methods,
+        use_class,
+        use_exit_stack,
+        use_badly,
+    ],
+)
+def test_profile_functions_see_the_calls(kind, use):
+    for _ in range(3):
+        ours = events(kind, pyfastlock, use)
+        assert ours == events(kind, threading, use)
+        assert ours or use is use_block_that_raises
+
+
+def test_a_method_from_before_the_profile_equals_one_from_within(lock):
+    before = [lock.__enter__, lock.__exit__]
+    sys.setprofile(lambda *_: None)
+    try:
+        within = [lock.__enter__, lock.__exit__]
+    finally:
+        sys.setprofile(None)
+    assert before == within
+    assert within == before
+    assert not before != within  # noqa: SIM202
+    assert list(map(hash, before)) == list(map(hash, within))
+    assert before[0] != within[1]
+    assert within[0] != before[1]
+    assert len({*before, *within}) == 2
+
+
+# Like an ordinary one
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_nobody_can_tell(lock, name):
+    method, plain = getattr(lock, name), getattr(lock, "notify", lock._at_fork_reinit)
+    assert method.__class__ is plain.__class__
+    assert isinstance(method, type(plain))
+    for test in (inspect.isbuiltin, inspect.ismethod, inspect.isroutine, inspect.isfunction):
+        assert test(method) is test(plain)
+    assert dir(method) == dir(plain)
+    texts = []
+    for target in (method, plain):
+        with pytest.raises(AttributeError) as caught:
+            target.anything = 1
+        texts.append(str(caught.value))
+        with pytest.raises(AttributeError) as caught:
+            _ = target.anything
+        texts.append(str(caught.value))
+        with pytest.raises(AttributeError) as caught:
+            del target.anything
+        texts.append(str(caught.value))
+    assert texts[:3] == texts[3:]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_weak_references_to_a_method(lock, name):
+    seen = []
+    reference = weakref.ref(getattr(lock, name))
+    assert dead(reference)
+    method = getattr(lock, name)
+    reference = weakref.ref(method, seen.append)
+    alive = [dead(reference), weakref.getweakrefcount(method), len(seen)]
+    del method
+    again = getattr(lock, name)
+    assert alive == [False, 1, 0]
+    assert dead(reference)
+    assert seen == [reference]
+    assert weakref.getweakrefcount(again) == 0
+
+
+def test_a_callback_collects_garbage_and_uses_locks(make):
+    """It runs while the method, or its lock, ends."""
+    lock, other = make(), make()
+    seen = []
+
+    def use(_):
+        gc.collect()
+        enter = other.__enter__
+        with make():
+            gc.collect()
+        enter()
+        other.__exit__(*NONE)
+        seen.append(is_free(other))
+
+    method = lock.__enter__
+    references = [weakref.ref(method, use), weakref.ref(lock, use)]
+    del method
+    assert seen == [True]
+    method = lock.__exit__
+    del lock
+    assert seen == [True]
+    del method
+    assert seen == [True, True]
+    assert [reference() for reference in references] == [None, None]
+    with other:
+        assert not is_free(other)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_weak_method(lock, name):
+    if not inspect.ismethod(getattr(lock, name)):
+        with pytest.raises(TypeError):
+            weakref.WeakMethod(getattr(lock, name))
+        return
+    reference = weakref.WeakMethod(getattr(lock, name))
+    assert reference() == getattr(lock, name)
+    assert reference().__self__ is lock
+
+
+def test_many_methods_in_a_chain(impl):
+    """Each Condition has a method of the next one; the first one's end is the end of all."""
+    first = condition = impl.Condition(impl.Lock())
+    for _ in range(20_000):
+        condition.next = impl.Condition(impl.Lock()).__enter__
+        condition = condition.next.__self__
+    last = weakref.ref(condition)
+    del condition
+    assert last() is not None
+    del first
+    gc.collect()
+    assert last() is None
+
+
+def test_the_collector_runs_at_every_allocation(make):
+    """It finds the methods in every state."""
+    thresholds = gc.get_threshold()
+    gc.set_threshold(1, 1, 1)
+    try:
+        for _ in range(30):
+            locks = [make() for _ in range(3)]
+            kept = [(lock.__enter__, lock.__exit__, [lock]) for lock in locks]
+            with locks[0]:
+                kept.append([kept])
+                with locks[1]:
+                    del kept[1:]
+                assert not is_free(locks[0])
+            assert all(is_free(lock) for lock in locks)
+    finally:
+        gc.set_threshold(*thresholds)
+
+
+# Those that are not in use
+
+OURS = type(pyfastlock.Lock().__enter__)
+only_with_own_methods = pytest.mark.skipif(
+    OURS is types.BuiltinMethodType, reason="there are ordinary ones only"
+)
+
+
+def not_in_use():
+    found = [found for found in gc.get_objects() if type(found) is OURS]
+    return [method for method in found if "not in use" in repr(method)]
+
+
+@only_with_own_methods
+def test_methods_that_are_not_in_use_do_no_harm():
+    with pyfastlock.Lock():
+        pass
+    found = not_in_use()
+    assert len(found) >= 2
+    for method in found:
+        assert hash(method) == hash(method)
+        assert method == method  # noqa: PLR0124
+        assert method != pyfastlock.Lock().__enter__
+        assert pyfastlock.Lock().__enter__ != method
+        assert isinstance(method, OURS)
+        assert not isinstance(method, types.BuiltinMethodType)
+        assert method.__class__ is OURS
+        assert gc.get_referents(method)
+        assert weakref.ref(method)() is method
+        for arguments in ((), NONE, (1,)):
+            with pytest.raises(ReferenceError):
+                method(*arguments)
+        with pytest.raises(AttributeError):
+            _ = method.__self__
+        with pytest.raises(AttributeError):
+            method.anything = 1
+        with pytest.raises(ReferenceError):
+            copy.copy(method)
+
+
+@only_with_own_methods
+def test_a_method_that_somebody_has_is_not_used_again():
+    """Otherwise a list of all objects would keep a lock alive that was used after it was made."""
+    lock = pyfastlock.Lock()
+    with lock:
+        pass
+    found = not_in_use()
+    before = sys.getrefcount(lock)
+    kept = [lock.__enter__ for _ in range(100)]
+    with lock:
+        assert sys.getrefcount(lock) == before + 101
+        assert not {id(method) for method in found} & {id(method) for method in kept}
+    kept.clear()
+    assert sys.getrefcount(lock) == before
+    assert all("not in use" in repr(method) for method in found)
+
+
+@only_with_own_methods
+def test_they_are_few():
+    lock = pyfastlock.Lock()
+    gc.collect()
+    before = len(gc.get_objects())
+    kept = [lock.__enter__ for _ in range(1000)]
+    assert len(gc.get_objects()) >= before + 900
+    kept.clear()
+    assert len(gc.get_objects()) < before + 100
+
+
+@only_with_own_methods
+def test_the_type_makes_ordinary_methods():
+    """As weakref.WeakMethod asks of it."""
+    lock = pyfastlock.Lock()
+    made = type(lock.__enter__)(len, [1, 2])
+    assert type(made) is types.MethodType
+    assert made() == 2
+    with pytest.raises(TypeError):
+        type(lock.__enter__)()
+
+
+def test_the_types_end_with_their_module():
+    """A second copy of the module: nothing of it is left, whatever state its methods were in."""
+    check_script(
+        """
+        import gc, importlib.util, weakref
+        spec = importlib.util.find_spec("pyfastlock._core")
+        for _ in range(3):
+            core = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(core)
+            assert core.Lock is not impl.Lock
+            types = [weakref.ref(getattr(core, name)) for name in ("Lock", "RLock", "Condition")]
+            locks = [reference()() for reference in types]
+            for lock in locks:
+                for _ in range(3):
+                    with lock:
+                        pass
+            kept = [lock.__enter__ for lock in locks for _ in range(20)]
+            vars(locks[2])["cycle"] = kept
+            del core, lock, locks
+            gc.collect()
+            assert all(reference() for reference in types)
+            assert kept[-1]() is True
+            del kept
+            gc.collect()
+            gc.collect()  # locks keep their types, and the collector does not know locks
+            assert not any(reference() for reference in types)
+        """
+    )

@@ -2,19 +2,63 @@
 
 #include "platform/compiler.h"
 
+enum { MAX_IDLE = 16 };
+
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    PyObject *method;         /* the ordinary descriptor, owned */
+    PyTypeObject *type;       /* whose method it is, owned */
+    PyTypeObject *bound_type; /* owned */
+    vectorcallfunc bound_call;
+    int room;  /* how many may be idle: MAX_IDLE, or 0 once the collector has cleared the descriptor */
+    int count; /* how many are */
+    fl_bound *idle[MAX_IDLE];
+} fl_bound_descriptor;
+
 /* ---- the callable ---- */
 
-/* The ordinary bound method that the callable stands for. */
-static PyObject *
-ordinary(fl_bound *bound)
+static fl_bound *
+bound_of(PyObject *self)
 {
-    return Py_TYPE(bound->method)->tp_descr_get(bound->method, bound->self, (PyObject *)Py_TYPE(bound->self));
+    return (fl_bound *)self;
+}
+
+static fl_bound_descriptor *
+descriptor_of(fl_bound *bound)
+{
+    return (fl_bound_descriptor *)bound->descriptor;
+}
+
+/* Idle ones are seen by nobody but who asks the collector for all objects. */
+static bool
+is_idle(PyObject *self)
+{
+    return bound_of(self)->self == NULL;
+}
+
+static PyObject *
+bind_ordinarily(fl_bound_descriptor *descriptor, PyObject *object, PyObject *type)
+{
+    return Py_TYPE(descriptor->method)->tp_descr_get(descriptor->method, object, type);
+}
+
+/* The ordinary bound method that the callable stands for, or NULL with an exception where it is idle. */
+static PyObject *
+ordinary(PyObject *self)
+{
+    fl_bound *bound = bound_of(self);
+    if (is_idle(self)) {
+        PyErr_SetString(PyExc_ReferenceError, "a bound method that is not in use");
+        return NULL;
+    }
+    return bind_ordinarily(descriptor_of(bound), bound->self, (PyObject *)Py_TYPE(bound->self));
 }
 
 PyObject *
 fl_bound_call_ordinary(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
-    PyObject *method = ordinary((fl_bound *)callable);
+    PyObject *method = ordinary(callable);
     PyObject *result = method ? PyObject_Vectorcall(method, args, nargsf, kwnames) : NULL;
     Py_XDECREF(method);
     return result;
@@ -23,23 +67,68 @@ fl_bound_call_ordinary(PyObject *callable, PyObject *const *args, size_t nargsf,
 static PyObject *
 bound_getattro(PyObject *self, PyObject *name)
 {
-    PyObject *method = ordinary((fl_bound *)self);
+    if (is_idle(self)) {
+        return PyObject_GenericGetAttr(self, name);
+    }
+    PyObject *method = ordinary(self);
     PyObject *value = method ? fl_get_optional_attr(method, name) : NULL;
+    if (method && value == NULL && !PyErr_Occurred()) {
+        value = PyObject_GenericGetAttr(self, name); /* __deepcopy__ */
+        if (value == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            PyErr_Clear();
+            value = PyObject_GetAttr(method, name); /* for the text */
+        }
+    }
     Py_XDECREF(method);
-    return value || PyErr_Occurred() ? value : PyObject_GenericGetAttr(self, name);
+    return value;
 }
 
-/* For the copy module, which knows that a bound method is its own copy. */
+static int
+bound_setattro(PyObject *self, PyObject *name, PyObject *value)
+{
+    if (is_idle(self)) {
+        return PyObject_GenericSetAttr(self, name, value);
+    }
+    PyObject *method = ordinary(self);
+    int status = method ? PyObject_SetAttr(method, name, value) : -1;
+    Py_XDECREF(method);
+    return status;
+}
+
+/* What the copy module's function makes of the ordinary bound method, which may be its own copy. */
+static PyObject *
+copied(PyObject *self, const char *function, PyObject *memo)
+{
+    PyObject *method = ordinary(self);
+    PyObject *module = method ? PyImport_ImportModule("copy") : NULL;
+    PyObject *copy = module ? PyObject_CallMethod(module, function, memo ? "OO" : "O", method, memo) : NULL;
+    if (copy && copy == method) {
+        Py_SETREF(copy, Py_NewRef(self));
+    }
+    Py_XDECREF(module);
+    Py_XDECREF(method);
+    return copy;
+}
+
 static PyObject *
 bound_copy(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return Py_NewRef(self);
+    return copied(self, "copy", NULL);
+}
+
+static PyObject *
+bound_deepcopy(PyObject *self, PyObject *memo)
+{
+    return copied(self, "deepcopy", memo);
 }
 
 static PyObject *
 bound_repr(PyObject *self)
 {
-    PyObject *method = ordinary((fl_bound *)self);
+    if (is_idle(self)) {
+        return PyUnicode_FromFormat("<bound method at %p, not in use>", self);
+    }
+    PyObject *method = ordinary(self);
     PyObject *repr = method ? PyObject_Repr(method) : NULL;
     Py_XDECREF(method);
     return repr;
@@ -48,7 +137,10 @@ bound_repr(PyObject *self)
 static Py_hash_t
 bound_hash(PyObject *self)
 {
-    PyObject *method = ordinary((fl_bound *)self);
+    if (is_idle(self)) {
+        return PyBaseObject_Type.tp_hash(self);
+    }
+    PyObject *method = ordinary(self);
     Py_hash_t hash = method ? PyObject_Hash(method) : -1;
     Py_XDECREF(method);
     return hash;
@@ -57,57 +149,97 @@ bound_hash(PyObject *self)
 static PyObject *
 bound_richcompare(PyObject *self, PyObject *other, int op)
 {
-    fl_bound *a = (fl_bound *)self;
-    if (!Py_IS_TYPE(other, Py_TYPE(self)) || (op != Py_EQ && op != Py_NE)) {
+    if ((op != Py_EQ && op != Py_NE) || is_idle(self)) {
         Py_RETURN_NOTIMPLEMENTED;
     }
-    fl_bound *b = (fl_bound *)other;
-    bool equal = a->self == b->self && a->method == b->method;
-    return PyBool_FromLong(equal == (op == Py_EQ));
+    if (Py_IS_TYPE(other, Py_TYPE(self))) {
+        fl_bound *a = bound_of(self), *b = bound_of(other);
+        bool equal = a->self == b->self && a->descriptor == b->descriptor;
+        return PyBool_FromLong(equal == (op == Py_EQ));
+    }
+    PyObject *method = ordinary(self);
+    if (method == NULL || !Py_IS_TYPE(other, Py_TYPE(method))) {
+        Py_XDECREF(method);
+        return method ? Py_NewRef(Py_NotImplemented) : NULL;
+    }
+    PyObject *answer = PyObject_RichCompare(method, other, op);
+    Py_DECREF(method);
+    return answer;
+}
+
+/* For weakref.WeakMethod, which makes `type(method)(function, object)`. */
+static PyObject *
+bound_new(PyTypeObject *Py_UNUSED(type), PyObject *args, PyObject *kwargs)
+{
+    return PyObject_Call((PyObject *)&PyMethod_Type, args, kwargs);
 }
 
 static int
 bound_traverse(PyObject *self, visitproc visit, void *arg)
 {
-    fl_bound *bound = (fl_bound *)self;
     Py_VISIT(Py_TYPE(self));
-    Py_VISIT(bound->method);
-    if (bound->owns_self) {
-        Py_VISIT(bound->self);
-    }
+    Py_VISIT(bound_of(self)->descriptor);
+    Py_VISIT(bound_of(self)->self);
     return 0;
+}
+
+static FL_SLOW void
+clear_weakrefs(PyObject *self)
+{
+    PyObject_GC_UnTrack(self); /* the callbacks may collect garbage, and nobody has a reference to it */
+    PyObject_ClearWeakRefs(self);
+    PyObject_GC_Track(self);
+}
+
+static FL_SLOW void
+bound_free(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    Py_DECREF(bound_of(self)->descriptor);
+    PyObject_GC_Del(self);
+    Py_DECREF(type);
 }
 
 static void
 bound_dealloc(PyObject *self)
 {
-    fl_bound *bound = (fl_bound *)self;
-    PyTypeObject *type = Py_TYPE(self);
-    if (bound->owns_self) {
-        PyObject_GC_UnTrack(self);
-        Py_DECREF(bound->self);
+    fl_bound *bound = bound_of(self);
+    if (FL_UNLIKELY(bound->weakrefs != NULL)) {
+        clear_weakrefs(self);
     }
-    Py_DECREF(bound->method);
-    PyObject_GC_Del(self);
-    Py_DECREF(type);
+    fl_bound_descriptor *descriptor = descriptor_of(bound);
+    PyObject *lock = bound->self;
+    bound->self = NULL;
+    if (FL_LIKELY(descriptor->count < descriptor->room)) {
+        Py_INCREF(self); /* the list's reference; a debug build's total is right with it */
+        descriptor->idle[descriptor->count++] = bound;
+    }
+    else {
+        bound_free(self);
+    }
+    Py_XDECREF(lock); /* B3 */
 }
 
 static PyMethodDef bound_methods[] = {
     {"__copy__", bound_copy, METH_NOARGS, NULL},
-    {"__deepcopy__", bound_copy, METH_O, NULL},
+    {"__deepcopy__", bound_deepcopy, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 static PyMemberDef bound_members[] = {
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(fl_bound, vectorcall), READONLY, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(fl_bound, weakrefs), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
 static PyType_Slot bound_slots[] = {
+    {Py_tp_new, bound_new},
     {Py_tp_dealloc, bound_dealloc},
     {Py_tp_traverse, bound_traverse},
     {Py_tp_call, PyVectorcall_Call},
     {Py_tp_getattro, bound_getattro},
+    {Py_tp_setattro, bound_setattro},
     {Py_tp_repr, bound_repr},
     {Py_tp_hash, bound_hash},
     {Py_tp_richcompare, bound_richcompare},
@@ -116,75 +248,61 @@ static PyType_Slot bound_slots[] = {
     {0, NULL},
 };
 
-/* No tp_clear: a callable in a cycle owns its lock, and the cycle is broken at what else is in it; a lock alone has no
- * references to others. */
+/* No tp_clear, as bound methods have none: a cycle is broken at what else is in it. */
 static PyType_Spec bound_spec = {
     .name = "pyfastlock.bound_method",
     .basicsize = sizeof(fl_bound),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_IMMUTABLETYPE |
-             Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags =
+        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = bound_slots,
 };
 
 /* ---- the descriptor ---- */
 
-typedef struct {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
-    PyObject *method;         /* the ordinary method descriptor */
-    PyTypeObject *type;       /* whose instances keep callables; borrowed: the method has a reference to it */
-    PyTypeObject *bound_type; /* likewise */
-    vectorcallfunc bound_call;
-    Py_ssize_t offset;
-    fl_bound_may_keep *may_keep;
-} fl_bound_descriptor;
-
-static fl_bound *
-make_bound(fl_bound_descriptor *descriptor, PyObject *self)
+static FL_SLOW PyObject *
+make_bound(fl_bound_descriptor *descriptor, PyObject *object)
 {
     fl_bound *bound = PyObject_GC_New(fl_bound, descriptor->bound_type);
     if (bound) {
         bound->vectorcall = descriptor->bound_call;
-        bound->self = self;
-        bound->method = Py_NewRef(descriptor->method);
-        bound->owns_self = false;
+        bound->self = Py_NewRef(object);
+        bound->descriptor = Py_NewRef(descriptor);
+        bound->weakrefs = NULL;
+        PyObject_GC_Track(bound);
     }
-    return bound;
+    return (PyObject *)bound;
 }
 
-/* Makes the callable that the lock keeps from now on. */
+/* What `RLock.__enter__` is: the ordinary descriptor, but for a method descriptor the one here, outside of profiles.
+ * 3.11 calls a method descriptor wrongly in hot code that gives it no argument: with what is left on its stack. */
 static FL_SLOW PyObject *
-make_kept(fl_bound_descriptor *descriptor, PyObject *object, PyObject *type, PyObject **kept)
+get_from_type(fl_bound_descriptor *descriptor, PyObject *type)
 {
-    if (descriptor->may_keep && !descriptor->may_keep(object)) {
-        return Py_TYPE(descriptor->method)->tp_descr_get(descriptor->method, object, type); /* B3 */
+    if (Py_IS_TYPE(descriptor->method, &PyMethodDescr_Type) && !fl_is_profiled()) {
+        return Py_NewRef(descriptor);
     }
-    PyObject *bound =
-        (PyObject *)make_bound(descriptor, object); /* may collect garbage, whose finalizers may come here too */
-    if (*kept == NULL) {
-        *kept = bound; /* B1 */
-    }
-    else {
-        Py_XDECREF(bound);
-    }
-    return Py_XNewRef(*kept);
+    return bind_ordinarily(descriptor, NULL, type);
 }
 
 static PyObject *
 descriptor_get(PyObject *self, PyObject *object, PyObject *type)
 {
     fl_bound_descriptor *descriptor = (fl_bound_descriptor *)self;
-    if (object == NULL || !Py_IS_TYPE(object, descriptor->type)) {
-        if (object == NULL) {
-            return Py_NewRef(self);
+    if (FL_UNLIKELY(object == NULL)) {
+        return get_from_type(descriptor, type);
+    }
+    if (FL_UNLIKELY(!PyObject_TypeCheck(object, descriptor->type) || fl_is_profiled())) {
+        return bind_ordinarily(descriptor, object, type);
+    }
+    while (FL_LIKELY(descriptor->count > 0)) {
+        fl_bound *bound = descriptor->idle[--descriptor->count];
+        if (FL_LIKELY(Py_REFCNT(bound) == 1)) {
+            bound->self = Py_NewRef(object);
+            return (PyObject *)bound;
         }
-        return Py_TYPE(descriptor->method)->tp_descr_get(descriptor->method, object, type); /* B3 */
+        Py_DECREF(bound); /* B2 */
     }
-    PyObject **kept = (PyObject **)((char *)object + descriptor->offset);
-    if (FL_UNLIKELY(*kept == NULL)) {
-        return make_kept(descriptor, object, type, kept);
-    }
-    return Py_NewRef(*kept);
+    return make_bound(descriptor, object);
 }
 
 /* Called through the type: `RLock.__exit__(lock, ...)`. */
@@ -209,15 +327,26 @@ descriptor_repr(PyObject *self)
 static int
 descriptor_traverse(PyObject *self, visitproc visit, void *arg)
 {
+    fl_bound_descriptor *descriptor = (fl_bound_descriptor *)self;
     Py_VISIT(Py_TYPE(self));
-    Py_VISIT(((fl_bound_descriptor *)self)->method);
+    Py_VISIT(descriptor->method);
+    Py_VISIT(descriptor->type);
+    Py_VISIT(descriptor->bound_type);
+    for (int i = 0; i < descriptor->count; i++) {
+        Py_VISIT(descriptor->idle[i]);
+    }
     return 0;
 }
 
+/* The method and the type stay valid for whoever still calls it; the type's dictionary breaks that cycle. */
 static int
 descriptor_clear(PyObject *self)
 {
-    (void)self; /* the method stays valid for whoever still calls it; its type's dictionary breaks the cycle */
+    fl_bound_descriptor *descriptor = (fl_bound_descriptor *)self;
+    descriptor->room = 0;
+    while (descriptor->count > 0) {
+        Py_DECREF(descriptor->idle[--descriptor->count]);
+    }
     return 0;
 }
 
@@ -228,6 +357,8 @@ descriptor_dealloc(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     Py_DECREF(descriptor->method);
+    Py_DECREF(descriptor->type);
+    Py_DECREF(descriptor->bound_type);
     PyObject_GC_Del(self);
     Py_DECREF(type);
 }
@@ -249,11 +380,13 @@ static PyType_Slot descriptor_slots[] = {
     {0, NULL},
 };
 
+/* Not Py_TPFLAGS_METHOD_DESCRIPTOR: the interpreter would call the descriptor itself for `lock.__enter__()`, and
+ * profile functions do not see the calls of what they do not know. */
 static PyType_Spec descriptor_spec = {
     .name = "pyfastlock.method_descriptor",
     .basicsize = sizeof(fl_bound_descriptor),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR |
-             Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_IMMUTABLETYPE |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = descriptor_slots,
 };
 
@@ -271,7 +404,7 @@ fl_bound_init(PyObject *module, fl_state *state)
 }
 
 static int
-install_one(fl_state *state, PyTypeObject *type, const fl_bound_spec *spec, fl_bound_may_keep *may_keep)
+install_one(fl_state *state, PyTypeObject *type, const fl_bound_spec *spec)
 {
     PyObject *method = PyDict_GetItemString(type->tp_dict, spec->name); /* borrowed */
     if (method == NULL) {
@@ -284,11 +417,11 @@ install_one(fl_state *state, PyTypeObject *type, const fl_bound_spec *spec, fl_b
     }
     descriptor->vectorcall = descriptor_call;
     descriptor->method = Py_NewRef(method);
-    descriptor->type = type;
-    descriptor->bound_type = state->bound_type;
+    descriptor->type = (PyTypeObject *)Py_NewRef(type);
+    descriptor->bound_type = (PyTypeObject *)Py_NewRef(state->bound_type);
     descriptor->bound_call = spec->vectorcall;
-    descriptor->offset = spec->offset;
-    descriptor->may_keep = may_keep;
+    descriptor->room = MAX_IDLE;
+    descriptor->count = 0;
     PyObject_GC_Track(descriptor);
     int status = PyDict_SetItemString(type->tp_dict, spec->name, (PyObject *)descriptor);
     Py_DECREF(descriptor);
@@ -296,39 +429,13 @@ install_one(fl_state *state, PyTypeObject *type, const fl_bound_spec *spec, fl_b
 }
 
 int
-fl_bound_install(fl_state *state, PyTypeObject *type, const fl_bound_spec *specs, fl_bound_may_keep *may_keep)
+fl_bound_install(fl_state *state, PyTypeObject *type, const fl_bound_spec *specs)
 {
     for (; specs->name; specs++) {
-        if (install_one(state, type, specs, may_keep) < 0) {
+        if (install_one(state, type, specs) < 0) {
             return -1;
         }
     }
     PyType_Modified(type);
     return 0;
-}
-
-static bool
-keep_alive_for(PyObject *self, PyObject **kept)
-{
-    fl_bound *bound = (fl_bound *)*kept;
-    if (bound == NULL) {
-        return false;
-    }
-    *kept = NULL;
-    bool shared = Py_REFCNT(bound) > 1;
-    if (shared) {
-        bound->owns_self = true;
-        Py_INCREF(self);
-        PyObject_GC_Track(bound);
-    }
-    Py_DECREF(bound);
-    return shared;
-}
-
-bool
-fl_bound_keep_alive(PyObject *self, PyObject **enter, PyObject **exit)
-{
-    bool kept_enter = keep_alive_for(self, enter);
-    bool kept_exit = keep_alive_for(self, exit);
-    return kept_enter || kept_exit;
 }

@@ -1,25 +1,28 @@
 /* Bound callables: `with lock:` without allocating two method objects (CPython before 3.14, with the GIL).
  *
  * A with-statement looks `__enter__` and `__exit__` up on the type and calls the descriptor's __get__, and a method
- * descriptor answers with a new bound method each time.  The descriptors here answer with a callable that the lock
- * keeps: it is made at the first use and from then on __get__ costs one increment of its reference count.
+ * descriptor answers with a new bound method each time.  The descriptors here answer with a callable that lies ready
+ * in a free list.  Each descriptor has its own, so it belongs to one type of one interpreter, and its GIL guards it.
  *
- *   lock --owns--> callable --borrows--> lock
- *       While both live.  No cycle of references, so nothing for the garbage collector to know.
- *   callable --owns--> lock
- *       When the lock would die but somebody else still has the callable.  It lets the lock live on, and is tracked by
- *       the collector from then on; the lock makes itself a new one if it needs one.
+ *   active   somebody has the callable.  It owns a reference to its lock, as a bound method does.
+ *   idle     it lies in the free list, which owns the one reference to it.  It has no lock.
  *
- * B1  A callable that borrows its lock is reachable through the lock: lock.enter or lock.exit is it, and owns one
- *     reference.
- * B2  Whoever frees a lock calls fl_bound_keep_alive first.  So does whoever gives it a reference to anything that
- *     may refer to it: as long as it keeps callables the lock is in no cycle, and the collector never tears it
- *     down.
- * B3  An instance of a subclass gets an ordinary bound method each time: it may be in a cycle, and be freed by code
- *     that does not know of B2.  So does one that its type's `may_keep` refuses.
+ * __get__ makes an idle callable active, or a new one where there is none.  When the last reference to an active one
+ * goes, tp_dealloc gives it to the free list instead of freeing it.
  *
- * In every other respect the callable is the bound method of the ordinary method (it forwards its attributes, its
- * repr, comparison and hash to one), and the descriptor the ordinary method descriptor. */
+ * B1  An active callable's lock lives at least as long: on the stack of the interpreter, too.
+ * B2  Whoever takes a callable out of the list gets the only reference to it.  The garbage collector shows idle ones
+ *     to whom asks for all objects; one that somebody else has is given up, and never active again through the list.
+ * B3  No code of others runs while a list is changed.  The lock, whose end may run any code, is let go last.
+ * B4  A callable is tracked by the collector from its beginning to its end, also in the list.  It owns its
+ *     descriptor, the descriptor owns the list: this cycle is known to the collector, and the descriptor's tp_clear
+ *     breaks it, after which callables are freed as they become idle.
+ *
+ * In every other respect the callable is the bound method that the ordinary descriptor gives (it forwards its
+ * attributes, repr, comparison, hash and copies to a new one), and the descriptor the ordinary descriptor.  To what
+ * looks at `type()`, at the address or, on 3.12 and 3.13, at the callable in an event of sys.monitoring, it is
+ * another type.  While a profile function is set in the thread, __get__ gives ordinary bound methods, so that the
+ * interpreter makes its own events; it makes none for the __exit__ of a block that was entered before. */
 
 #ifndef FL_BOUND_H
 #define FL_BOUND_H
@@ -30,20 +33,17 @@
 typedef struct {
     const char *name;          /* of the method in the type, which is replaced */
     vectorcallfunc vectorcall; /* gets the callable; fl_bound_self has its lock */
-    Py_ssize_t offset;         /* of the `PyObject *` in the instance that keeps the callable */
 } fl_bound_spec;
-
-/* Whether an instance is in no cycle of references (B2).  NULL where none ever is. */
-typedef bool fl_bound_may_keep(PyObject *self);
 
 typedef struct {
     PyObject_HEAD
     vectorcallfunc vectorcall;
-    PyObject *self;   /* the lock; borrowed or owned, see above */
-    PyObject *method; /* the ordinary method descriptor */
-    bool owns_self;
+    PyObject *self;       /* the lock, owned; NULL while idle */
+    PyObject *descriptor; /* owned */
+    PyObject *weakrefs;
 } fl_bound;
 
+/* The lock, which is NULL while the callable is idle. */
 static inline PyObject *
 fl_bound_self(PyObject *callable)
 {
@@ -54,28 +54,24 @@ fl_bound_self(PyObject *callable)
  * method. */
 PyObject *fl_bound_call_ordinary(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames);
 
-/* The call of a with-statement to `__enter__` and to `__exit__`. */
+/* Whether this is the call of a with-statement to `__enter__` or to `__exit__`.  Then the callable is active. */
 static inline bool
-fl_bound_is_plain_enter(size_t nargsf, PyObject *kwnames)
+fl_bound_is_plain_enter(PyObject *callable, size_t nargsf, PyObject *kwnames)
 {
-    return PyVectorcall_NARGS(nargsf) == 0 && kwnames == NULL;
+    return PyVectorcall_NARGS(nargsf) == 0 && kwnames == NULL && fl_bound_self(callable);
 }
 
 static inline bool
-fl_bound_is_plain_exit(size_t nargsf, PyObject *kwnames)
+fl_bound_is_plain_exit(PyObject *callable, size_t nargsf, PyObject *kwnames)
 {
-    return PyVectorcall_NARGS(nargsf) == 3 && kwnames == NULL;
+    return PyVectorcall_NARGS(nargsf) == 3 && kwnames == NULL && fl_bound_self(callable);
 }
 
 /* Creates the two helper types in the state.  Returns 0, or -1 with an exception. */
 int fl_bound_init(PyObject *module, fl_state *state);
 
-/* Replaces methods of a type that has just been made.  `specs` ends with a NULL name.  Returns 0, or -1 with an
- * exception. */
-int fl_bound_install(fl_state *state, PyTypeObject *type, const fl_bound_spec *specs, fl_bound_may_keep *may_keep);
-
-/* B2: gives every callable that others have a reference to the lock, and lets go of it.  Returns whether there was
- * one: then the lock has references again.  Callable with a reference count of 0. */
-bool fl_bound_keep_alive(PyObject *self, PyObject **enter, PyObject **exit);
+/* Replaces methods of a type that has just been made, for its instances and those of subclasses.  `specs` ends with a
+ * NULL name.  Returns 0, or -1 with an exception. */
+int fl_bound_install(fl_state *state, PyTypeObject *type, const fl_bound_spec *specs);
 
 #endif

@@ -11,8 +11,9 @@
 #include <string.h>
 
 /* Below 3.14 a with-statement allocates two bound methods, which costs more than the lock; py/bound.c avoids that.
- * From 3.14 on ordinary methods are faster.  Without the GIL the callables' reference counts would be contended. */
-#if PY_VERSION_HEX < 0x030E0000 && !defined(Py_GIL_DISABLED)
+ * From 3.14 on ordinary methods are faster.  Without the GIL the free lists would be contended.  A build that lists all
+ * objects (--with-trace-refs) takes one whose tp_dealloc is called off its list. */
+#if PY_VERSION_HEX < 0x030E0000 && !defined(Py_GIL_DISABLED) && !defined(Py_TRACE_REFS)
 #define FL_BOUND_CALLABLES 1
 #else
 #define FL_BOUND_CALLABLES 0
@@ -26,29 +27,18 @@
 #define FL_HAS_GIL 1
 #endif
 
-/* What a type that uses py/bound.c says: the fields of its objects, the installation of its two methods, and what
- * its tp_dealloc does first.  All of it nothing where bound callables are not used. */
+/* What a type that uses py/bound.c says to install its two methods.  Nothing where bound callables are not used. */
 #if FL_BOUND_CALLABLES
-#define FL_BOUND_FIELDS \
-    PyObject *enter;    \
-    PyObject *exit;
-#define FL_BOUND_INSTALL(state, type, struct_type, enter_call, exit_call, may_keep) \
-    fl_bound_install((state),                                                       \
-                     (type),                                                        \
-                     (const fl_bound_spec[]){                                       \
-                         {"__enter__", (enter_call), offsetof(struct_type, enter)}, \
-                         {"__exit__", (exit_call), offsetof(struct_type, exit)},    \
-                         {NULL, NULL, 0},                                           \
-                     },                                                             \
-                     (may_keep))
-#define FL_BOUND_KEEP_ALIVE(object) fl_bound_keep_alive((PyObject *)(object), &(object)->enter, &(object)->exit)
-#define FL_BOUND_CLEAR(object) ((object)->enter = (object)->exit = NULL)
+#define FL_BOUND_INSTALL(state, type, enter_call, exit_call) \
+    fl_bound_install((state),                                \
+                     (type),                                 \
+                     (const fl_bound_spec[]){                \
+                         {"__enter__", (enter_call)},        \
+                         {"__exit__", (exit_call)},          \
+                         {NULL, NULL},                       \
+                     })
 #else
-#define FL_BOUND_FIELDS
-#define FL_BOUND_INSTALL(state, type, struct_type, enter_call, exit_call, may_keep) \
-    ((void)(state), (void)(enter_call), (void)(exit_call), (void)(may_keep), 0)
-#define FL_BOUND_KEEP_ALIVE(object) ((void)(object), false)
-#define FL_BOUND_CLEAR(object) ((void)(object))
+#define FL_BOUND_INSTALL(state, type, enter_call, exit_call) ((void)(state), (void)(enter_call), (void)(exit_call), 0)
 #endif
 
 /* The object's own lock, where there is no GIL. */
@@ -143,6 +133,13 @@ fl_set_exception(PyObject *exception)
 #else
     PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(exception)), exception, PyException_GetTraceback(exception));
 #endif
+}
+
+/* Whether a profile function is set in the calling thread. */
+static inline bool
+fl_is_profiled(void)
+{
+    return PyThreadState_Get()->c_profilefunc != NULL;
 }
 
 /* Whether the interpreter shuts down: then no thread but the calling one will ever run Python again.  An exception

@@ -81,7 +81,6 @@ condition_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObj
     self->lock = NULL;
     self->core = (fl_cond_lock){.lock = NULL, .ops = NULL};
     fl_cond_init(&self->cond);
-    FL_BOUND_CLEAR(self);
     if (set_lock(self, state, lock) < 0) {
         Py_DECREF(self);
         return NULL;
@@ -142,51 +141,10 @@ condition_clear(PyObject *self)
     return 0;
 }
 
-/* A condition without attributes and over a lock of ours refers to nothing that could refer to it.  Anything else
- * may be in a cycle. */
-static bool
-may_keep_callables(PyObject *self)
-{
-    return fl_condition_of(self)->dict == NULL && fl_condition_of(self)->core.ops != NULL;
-}
-
-/* The first attribute is the end of that. */
-static void
-before_first_attribute(fl_condition_object *self)
-{
-    if (self->dict == NULL) {
-        (void)FL_BOUND_KEEP_ALIVE(self);
-    }
-}
-
-static int
-condition_setattro(PyObject *self, PyObject *name, PyObject *value)
-{
-    before_first_attribute(fl_condition_of(self));
-    return PyObject_GenericSetAttr(self, name, value);
-}
-
-static PyObject *
-condition_get_dict(PyObject *self, void *context)
-{
-    before_first_attribute(fl_condition_of(self));
-    return PyObject_GenericGetDict(self, context);
-}
-
-static int
-condition_set_dict(PyObject *self, PyObject *value, void *context)
-{
-    before_first_attribute(fl_condition_of(self));
-    return PyObject_GenericSetDict(self, value, context);
-}
-
 static void
 condition_dealloc(PyObject *self)
 {
     fl_condition_object *condition = fl_condition_of(self);
-    if (FL_BOUND_KEEP_ALIVE(condition)) {
-        return;
-    }
     PyObject_GC_UnTrack(self);
     Py_TRASHCAN_BEGIN(self, condition_dealloc); /* conditions over conditions */
     if (condition->weakrefs) {
@@ -257,7 +215,7 @@ static PyMemberDef condition_members[] = {
 };
 
 static PyGetSetDef condition_getset[] = {
-    {"__dict__", condition_get_dict, condition_set_dict, NULL, NULL},
+    FL_INSTANCE_DICT,
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -269,7 +227,6 @@ static PyType_Slot condition_slots[] = {
     {Py_tp_clear, condition_clear},
     {Py_tp_dealloc, condition_dealloc},
     {Py_tp_repr, condition_repr},
-    {Py_tp_setattro, condition_setattro},
     {Py_tp_methods, condition_methods},
     {Py_tp_members, condition_members},
     {Py_tp_getset, condition_getset},
@@ -291,10 +248,5 @@ fl_condition_type_init(PyObject *module, fl_state *state)
         return -1;
     }
     state->condition_type->tp_vectorcall = condition_vectorcall;
-    return FL_BOUND_INSTALL(state,
-                            state->condition_type,
-                            fl_condition_object,
-                            fl_condition_bound_enter,
-                            fl_condition_bound_exit,
-                            may_keep_callables);
+    return FL_BOUND_INSTALL(state, state->condition_type, fl_condition_bound_enter, fl_condition_bound_exit);
 }

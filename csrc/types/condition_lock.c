@@ -278,7 +278,7 @@ fl_condition_at_fork_reinit(PyObject *self, PyObject *const *args, Py_ssize_t na
 PyObject *
 fl_condition_bound_enter(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
-    if (FL_UNLIKELY(!fl_bound_is_plain_enter(nargsf, kwnames))) {
+    if (FL_UNLIKELY(!fl_bound_is_plain_enter(callable, nargsf, kwnames))) {
         return fl_bound_call_ordinary(callable, args, nargsf, kwnames);
     }
     return acquire(fl_condition_of(fl_bound_self(callable)), "__enter__");
@@ -288,7 +288,7 @@ PyObject *
 fl_condition_bound_exit(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
     PyObject *self = fl_bound_self(callable);
-    if (FL_UNLIKELY(!fl_bound_is_plain_exit(nargsf, kwnames) || fl_condition_of(self)->core.ops == NULL)) {
+    if (FL_UNLIKELY(!fl_bound_is_plain_exit(callable, nargsf, kwnames) || fl_condition_of(self)->core.ops == NULL)) {
         return fl_bound_call_ordinary(callable, args, nargsf, kwnames);
     }
     return release(self);

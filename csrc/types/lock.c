@@ -219,7 +219,7 @@ static PyMethodDef lock_methods[] = {
 static PyObject *
 lock_bound_enter(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
-    if (FL_UNLIKELY(!fl_bound_is_plain_enter(nargsf, kwnames))) {
+    if (FL_UNLIKELY(!fl_bound_is_plain_enter(callable, nargsf, kwnames))) {
         return fl_bound_call_ordinary(callable, args, nargsf, kwnames);
     }
     return fl_mutex_py_lock(fl_lock_core(fl_bound_self(callable)));
@@ -228,7 +228,7 @@ lock_bound_enter(PyObject *callable, PyObject *const *args, size_t nargsf, PyObj
 static PyObject *
 lock_bound_exit(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
-    if (FL_UNLIKELY(!fl_bound_is_plain_exit(nargsf, kwnames))) {
+    if (FL_UNLIKELY(!fl_bound_is_plain_exit(callable, nargsf, kwnames))) {
         return fl_bound_call_ordinary(callable, args, nargsf, kwnames);
     }
     return fl_mutex_py_release(fl_lock_core(fl_bound_self(callable)), FL_WAKE_ONE);
@@ -243,7 +243,6 @@ lock_create(PyTypeObject *type)
     if (self) {
         self->weakrefs = NULL;
         fl_mutex_init(&self->mutex);
-        FL_BOUND_CLEAR(self);
     }
     return (PyObject *)self;
 }
@@ -272,9 +271,6 @@ static void
 lock_dealloc(PyObject *self)
 {
     fl_lock_object *lock = (fl_lock_object *)self;
-    if (FL_BOUND_KEEP_ALIVE(lock)) {
-        return;
-    }
     if (lock->weakrefs) {
         PyObject_ClearWeakRefs(self);
     }
@@ -330,5 +326,5 @@ fl_lock_type_init(PyObject *module, fl_state *state)
         return -1;
     }
     state->lock_type->tp_vectorcall = lock_vectorcall;
-    return FL_BOUND_INSTALL(state, state->lock_type, fl_lock_object, lock_bound_enter, lock_bound_exit, NULL);
+    return FL_BOUND_INSTALL(state, state->lock_type, lock_bound_enter, lock_bound_exit);
 }

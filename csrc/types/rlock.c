@@ -340,7 +340,7 @@ static PyMethodDef rlock_methods[] = {
 static PyObject *
 rlock_bound_enter(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
-    if (FL_UNLIKELY(!fl_bound_is_plain_enter(nargsf, kwnames))) {
+    if (FL_UNLIKELY(!fl_bound_is_plain_enter(callable, nargsf, kwnames))) {
         return fl_bound_call_ordinary(callable, args, nargsf, kwnames);
     }
     return fl_rmutex_py_lock(fl_rlock_core(fl_bound_self(callable)));
@@ -349,7 +349,7 @@ rlock_bound_enter(PyObject *callable, PyObject *const *args, size_t nargsf, PyOb
 static PyObject *
 rlock_bound_exit(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
-    if (FL_UNLIKELY(!fl_bound_is_plain_exit(nargsf, kwnames))) {
+    if (FL_UNLIKELY(!fl_bound_is_plain_exit(callable, nargsf, kwnames))) {
         return fl_bound_call_ordinary(callable, args, nargsf, kwnames);
     }
     return fl_rmutex_py_release(fl_rlock_core(fl_bound_self(callable)), FL_WAKE_ONE);
@@ -362,7 +362,6 @@ init(fl_rlock_object *self)
 {
     self->weakrefs = NULL;
     fl_rmutex_init(&self->mutex);
-    FL_BOUND_CLEAR(self);
 }
 
 PyObject *
@@ -415,9 +414,6 @@ static void
 rlock_dealloc(PyObject *self)
 {
     fl_rlock_object *lock = (fl_rlock_object *)self;
-    if (FL_BOUND_KEEP_ALIVE(lock)) {
-        return;
-    }
     if (lock->weakrefs) {
         PyObject_ClearWeakRefs(self);
     }
@@ -480,5 +476,5 @@ fl_rlock_type_init(PyObject *module, fl_state *state)
         return -1;
     }
     state->rlock_type->tp_vectorcall = rlock_vectorcall;
-    return FL_BOUND_INSTALL(state, state->rlock_type, fl_rlock_object, rlock_bound_enter, rlock_bound_exit, NULL);
+    return FL_BOUND_INSTALL(state, state->rlock_type, rlock_bound_enter, rlock_bound_exit);
 }

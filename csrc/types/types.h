@@ -17,14 +17,12 @@ typedef struct {
     PyObject_HEAD
     PyObject *weakrefs;
     fl_mutex mutex;
-    FL_BOUND_FIELDS
 } fl_lock_object;
 
 typedef struct {
     PyObject_HEAD
     PyObject *weakrefs;
     fl_rmutex mutex;
-    FL_BOUND_FIELDS
 } fl_rlock_object;
 
 typedef struct {
@@ -34,7 +32,6 @@ typedef struct {
     PyObject *lock;    /* set once, by __init__; cleared by the garbage collector, where it is not one of ours */
     fl_cond_lock core; /* `lock`, where it is one of ours */
     fl_cond cond;
-    FL_BOUND_FIELDS
 } fl_condition_object;
 
 static inline fl_mutex *
