@@ -30,7 +30,8 @@ notify_waiter(void *arg, fl_waiter *waiter)
     notify_ctx *ctx = arg;
     waiter->notified = true;
     waiter->since_ns = ctx->now_ns; /* for the lock it has been waiting since now */
-    return ctx->lock.ops && !waiter->polling && ctx->lock.ops->mark_parked(ctx->lock.lock, waiter);
+    return ctx->lock.ops && !waiter->polling && !waiter->is_only_woken &&
+           ctx->lock.ops->mark_parked(ctx->lock.lock, waiter);
 }
 
 static void

@@ -83,6 +83,7 @@ struct fl_waiter {
     bool is_first;          /* it was the first for its key when it was queued */
     bool was_interrupted;   /* so its wait takes long, and it does not spin again */
     bool is_woken_with_all; /* all that wait for its key are unparked in one step, so that it need not be the first */
+    bool is_only_woken;     /* it does not wait for the lock of its condition, so that a notification never requeues it */
     bool keeps_place;       /* stays queued while an interruption is dealt with; see L5 */
     uint64_t thread;        /* its serial */
     int64_t since_ns;       /* when it was first queued, for fairness; set anew by a notification */

@@ -168,6 +168,13 @@ fl_get_optional_attr(PyObject *object, PyObject *name)
     return value;
 }
 
+/* A number that changes whenever the type or a base of it does; 0 is none.  No other type ever has the same. */
+static inline uint32_t
+fl_type_version(PyTypeObject *type)
+{
+    return __atomic_load_n(&type->tp_version_tag, __ATOMIC_RELAXED);
+}
+
 /* Whether `name`, a str, is the ASCII string `text`. */
 static inline bool
 fl_is_name(PyObject *name, const char *text)

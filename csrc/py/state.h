@@ -5,6 +5,9 @@
 
 #include "py/compat.h"
 
+/* How many methods of a Condition are called by others of its methods, or by those of a Condition over it. */
+enum { FL_CONDITION_METHODS = 7 };
+
 typedef struct {
     PyTypeObject *lock_type;
     PyTypeObject *rlock_type;
@@ -20,6 +23,11 @@ typedef struct {
     PyObject *stdlib_lock;
     PyObject *stdlib_rlock;
     PyObject *stdlib_barrier;
+    /* Functions of the class threading.Condition. */
+    PyObject *stdlib_release_save;
+    PyObject *stdlib_acquire_restore;
+    /* Our Condition's methods, as its type had them at first: types/condition_replaced.c. */
+    PyObject *condition_stock[FL_CONDITION_METHODS];
     /* threading.BrokenBarrierError */
     PyObject *broken_barrier_error;
     /* pyfastlock._signatures, for those of calls that do not fit a signature. */

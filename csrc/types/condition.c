@@ -81,6 +81,7 @@ condition_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObj
     self->lock = NULL;
     self->core = (fl_cond_lock){.lock = NULL, .ops = NULL};
     fl_cond_init(&self->cond);
+    fl_store_relaxed_u32(&self->stock_version, 0);
     FL_BOUND_CLEAR(self);
     if (set_lock(self, state, lock) < 0) {
         Py_DECREF(self);
