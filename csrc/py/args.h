@@ -27,7 +27,8 @@ bool fl_bind(fl_call call, const char *const *names, int count, int required, Py
  * Always returns NULL. */
 PyObject *fl_raise_misfit(fl_state *state, const char *owner, const char *method, PyObject *self, fl_call call);
 
-/* The same for a call as tp_init gets it. */
+/* The same for a call as tp_init gets it.  A TypeError that is set is replaced; any other exception stays, because it does not
+ * say that the call is bad. */
 PyObject *fl_raise_misfit_tuple(fl_state *state, const char *owner, const char *method, PyObject *self, PyObject *args,
                                 PyObject *kwargs);
 

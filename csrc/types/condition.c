@@ -109,7 +109,6 @@ condition_init(PyObject *self, PyObject *args, PyObject *kwargs)
     fl_condition_object *condition = fl_condition_of(self);
     PyObject *lock = Py_None;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O", names, &lock)) {
-        PyErr_Clear();
         (void)fl_raise_misfit_tuple(fl_state_of(self), "Condition", "__init__", self, args, kwargs);
         return -1;
     }

@@ -251,10 +251,10 @@ notify_counted(fl_condition_object *self, PyObject *n)
         return 0;
     }
     PyObject *zero = PyLong_FromLong(0);
-    PyObject *one = PyLong_FromLong(1);
+    PyObject *one = zero ? PyLong_FromLong(1) : NULL;
     PyObject *left = Py_NewRef(n);
     int more = 0;
-    while (left && zero && one && fl_lot_walk(&self->cond, NULL, NULL) > 0) {
+    while (left && one && fl_lot_walk(&self->cond, NULL, NULL) > 0) {
         more = PyObject_RichCompareBool(left, zero, Py_GT);
         if (more <= 0) {
             break;
@@ -262,7 +262,7 @@ notify_counted(fl_condition_object *self, PyObject *n)
         (void)fl_cond_notify(&self->cond, 1, self->core);
         Py_SETREF(left, PyNumber_Subtract(left, one));
     }
-    int status = left && zero && one && more >= 0 ? 0 : -1;
+    int status = left && one && more >= 0 ? 0 : -1;
     Py_XDECREF(left);
     Py_XDECREF(one);
     Py_XDECREF(zero);
