@@ -40,6 +40,7 @@ SOURCES = [
     "csrc/types/rlock.c",
     "csrc/types/condition.c",
     "csrc/types/condition_lock.c",
+    "csrc/types/condition_replaced.c",
     "csrc/types/condition_wait.c",
     "csrc/types/foreign.c",
     "csrc/types/instance.c",

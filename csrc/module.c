@@ -61,6 +61,16 @@ import_from(const char *module_name, const char *name)
     return value;
 }
 
+/* threading.Condition.name, or NULL with an exception. */
+static PyObject *
+import_condition_method(const char *name)
+{
+    PyObject *type = import_from("threading", "Condition");
+    PyObject *method = type ? PyObject_GetAttrString(type, name) : NULL;
+    Py_XDECREF(type);
+    return method;
+}
+
 /* Adds `value`, and takes the reference to it; NULL is an exception that is set already. */
 static int
 add(PyObject *module, const char *name, PyObject *value)
@@ -80,15 +90,19 @@ init_state(PyObject *module, fl_state *state)
     state->stdlib_semaphore = import_from("threading", "Semaphore");
     state->stdlib_bounded_semaphore = import_from("threading", "BoundedSemaphore");
     state->stdlib_barrier = import_from("threading", "Barrier");
+    state->stdlib_release_save = import_condition_method("_release_save");
+    state->stdlib_acquire_restore = import_condition_method("_acquire_restore");
     state->broken_barrier_error = import_from("threading", "BrokenBarrierError");
     state->methods = PyImport_ImportModule("pyfastlock._methods");
     if (state->stdlib_lock == NULL || state->stdlib_rlock == NULL || state->stdlib_condition == NULL ||
         state->stdlib_event == NULL || state->stdlib_semaphore == NULL || state->stdlib_bounded_semaphore == NULL ||
-        state->stdlib_barrier == NULL || state->broken_barrier_error == NULL || state->methods == NULL) {
+        state->stdlib_barrier == NULL || state->stdlib_release_save == NULL ||
+        state->stdlib_acquire_restore == NULL || state->broken_barrier_error == NULL || state->methods == NULL) {
         return -1;
     }
     if (fl_method_init(module, state) < 0 || fl_bound_init(module, state) < 0 || fl_lock_type_init(module, state) < 0 ||
         fl_rlock_type_init(module, state) < 0 || fl_condition_type_init(module, state) < 0 ||
+        fl_condition_stock_init(state) < 0 ||
         fl_event_type_init(module, state) < 0 || fl_semaphore_types_init(module, state) < 0 ||
         fl_barrier_type_init(module, state) < 0) {
         return -1;
@@ -152,6 +166,11 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->stdlib_semaphore);
     Py_VISIT(state->stdlib_bounded_semaphore);
     Py_VISIT(state->stdlib_barrier);
+    Py_VISIT(state->stdlib_release_save);
+    Py_VISIT(state->stdlib_acquire_restore);
+    for (int i = 0; i < FL_CONDITION_METHODS; i++) {
+        Py_VISIT(state->condition_stock[i]);
+    }
     Py_VISIT(state->broken_barrier_error);
     Py_VISIT(state->methods);
     Py_VISIT(state->originals);
@@ -179,6 +198,11 @@ module_clear(PyObject *module)
     Py_CLEAR(state->stdlib_semaphore);
     Py_CLEAR(state->stdlib_bounded_semaphore);
     Py_CLEAR(state->stdlib_barrier);
+    Py_CLEAR(state->stdlib_release_save);
+    Py_CLEAR(state->stdlib_acquire_restore);
+    for (int i = 0; i < FL_CONDITION_METHODS; i++) {
+        Py_CLEAR(state->condition_stock[i]);
+    }
     Py_CLEAR(state->broken_barrier_error);
     Py_CLEAR(state->methods);
     Py_CLEAR(state->originals);

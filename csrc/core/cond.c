@@ -30,7 +30,7 @@ notify_waiter(void *arg, fl_waiter *waiter)
     notify_ctx *ctx = arg;
     waiter->notified = true;
     waiter->since_ns = ctx->now_ns; /* for the lock it has been waiting since now */
-    return ctx->lock.ops && !waiter->polling && !waiter->wants_no_lock &&
+    return ctx->lock.ops && !waiter->polling && !waiter->is_only_woken &&
            ctx->lock.ops->mark_parked(ctx->lock.lock, waiter);
 }
 
@@ -61,7 +61,7 @@ static bool
 adopt_waiter(void *arg, fl_waiter *waiter)
 {
     adopt_ctx *ctx = arg;
-    waiter->wants_no_lock = !waiter->polling;
+    waiter->is_only_woken = !waiter->polling;
     ctx->any |= !waiter->polling;
     return !waiter->polling;
 }

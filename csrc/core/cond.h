@@ -14,7 +14,7 @@
  *     the lock wakes it.  Otherwise it is woken at once.
  * C4  A waiter that was notified while its poll() ran, and is then given up, returns FL_COND_GIVEN_UP with
  *     waiter->notified set: its caller takes the lock and notifies another one in its place.
- * C5  A waiter that waited for something else and was moved here (`wants_no_lock`) is woken at its notification.  It does
+ * C5  A waiter that waited for something else and was moved here (`is_only_woken`) is woken at its notification.  It does
  *     not go to the lock's queue.  It times out and is interrupted as any other.
  *
  * A wait is: fl_cond_enqueue; release the lock; fl_lot_sleep; take the lock back, whatever happened. */

@@ -71,7 +71,7 @@ struct fl_waiter {
     bool notified;   /* a condition has chosen it: it waits for nothing but the lock, without timeout or interruption */
     bool handed_off; /* the primitive was given to it by the unparker */
     bool designated; /* the unparker relies on it to try the lock: core/lock_word.h */
-    bool wants_no_lock; /* in a condition's queue: a notification is all that it waits for */
+    bool is_only_woken; /* it does not wait for the lock of its condition, so that a notification never requeues it */
     bool polling;       /* its thread runs code of the runtime: it can be unparked, but not requeued (L7) */
 
     uint64_t waker; /* the serial of the thread that has unparked it, for core/spin.h */

@@ -120,10 +120,14 @@ PyObject *
 fl_raise_misfit_tuple(fl_state *state, const char *owner, const char *method, PyObject *self, PyObject *args,
                       PyObject *kwargs)
 {
+    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_TypeError)) {
+        return NULL;
+    }
+    PyErr_Clear();
     PyObject *function = signature(state, owner, method);
-    PyObject *first = PyTuple_Pack(1, self);
+    PyObject *first = function ? PyTuple_Pack(1, self) : NULL;
     PyObject *all = first ? PySequence_Concat(first, args) : NULL;
-    PyObject *result = function && all ? PyObject_Call(function, all, kwargs) : NULL;
+    PyObject *result = all ? PyObject_Call(function, all, kwargs) : NULL;
     Py_XDECREF(all);
     Py_XDECREF(first);
     Py_XDECREF(function);

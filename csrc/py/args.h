@@ -30,7 +30,8 @@ PyObject *fl_call_with(PyObject *callable, PyObject *first, fl_call call);
  * Always returns NULL. */
 PyObject *fl_raise_misfit(fl_state *state, const char *owner, const char *method, PyObject *self, fl_call call);
 
-/* The same for a call as tp_init gets it. */
+/* The same for a call as tp_init gets it.  A TypeError that is set is replaced; any other exception stays, because it does not
+ * say that the call is bad. */
 PyObject *fl_raise_misfit_tuple(fl_state *state, const char *owner, const char *method, PyObject *self, PyObject *args,
                                 PyObject *kwargs);
 

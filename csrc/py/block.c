@@ -98,6 +98,14 @@ fl_py_lock_wait(const fl_lock_ops *ops, void *lock, int64_t deadline_ns)
     }
 }
 
+bool
+fl_py_is_alone(void)
+{
+    PyThreadState *own = PyThreadState_Get();
+    /* A new thread's state is put in front of all others, so that one more is in front of ours or behind it. */
+    return PyInterpreterState_ThreadHead(PyInterpreterState_Get()) == own && PyThreadState_Next(own) == NULL;
+}
+
 void
 fl_py_pause(void)
 {

@@ -29,6 +29,9 @@ int fl_py_lock_wait(const fl_lock_ops *ops, void *lock, int64_t deadline_ns);
 /* Sets the exception for a result that is neither acquired nor timed out.  Always returns -1. */
 int fl_py_lock_error(fl_lock_result result);
 
+/* Whether the interpreter has no other thread. */
+bool fl_py_is_alone(void);
+
 /* Lets other threads run for a millisecond. */
 void fl_py_pause(void);
 

@@ -91,7 +91,7 @@ fl_is_profiled(void)
 }
 
 /* Changes with every change of the type or of a base of it; 0 where it is not known. */
-static inline unsigned int
+static inline uint32_t
 fl_type_version(PyTypeObject *type)
 {
     return __atomic_load_n(&type->tp_version_tag, __ATOMIC_RELAXED);
@@ -133,13 +133,6 @@ fl_set_exception(PyObject *exception)
 #else
     PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(exception)), exception, PyException_GetTraceback(exception));
 #endif
-}
-
-/* Whether a profile function is set in the calling thread. */
-static inline bool
-fl_is_profiled(void)
-{
-    return PyThreadState_Get()->c_profilefunc != NULL;
 }
 
 /* Whether the interpreter shuts down: then no thread but the calling one will ever run Python again.  An exception

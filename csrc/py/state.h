@@ -13,6 +13,9 @@ typedef struct {
     unsigned int version;
 } fl_method_watch;
 
+/* How many methods of a Condition are called by others of its methods, or by those of a Condition over it. */
+enum { FL_CONDITION_METHODS = 7 };
+
 typedef struct {
     PyTypeObject *lock_type;
     PyTypeObject *rlock_type;
@@ -35,6 +38,11 @@ typedef struct {
     PyObject *stdlib_semaphore;
     PyObject *stdlib_bounded_semaphore;
     PyObject *stdlib_barrier;
+    /* Functions of the class threading.Condition. */
+    PyObject *stdlib_release_save;
+    PyObject *stdlib_acquire_restore;
+    /* Our Condition's methods, as its type had them at first: types/condition_replaced.c. */
+    PyObject *condition_stock[FL_CONDITION_METHODS];
     /* threading.BrokenBarrierError */
     PyObject *broken_barrier_error;
     /* pyfastlock._methods: the functions that methods stand for. */

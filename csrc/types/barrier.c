@@ -276,7 +276,6 @@ barrier_init(PyObject *self, PyObject *args, PyObject *kwargs)
     PyObject *values[3] = {NULL, NULL, NULL};
     barrier_arguments arguments;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OO", names, &values[0], &values[1], &values[2])) {
-        PyErr_Clear();
         (void)fl_raise_misfit_tuple(fl_state_of(self), "Barrier", "__init__", self, args, kwargs);
         return -1;
     }

@@ -81,6 +81,7 @@ condition_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObj
     self->lock = NULL;
     self->core = (fl_cond_lock){.lock = NULL, .ops = NULL};
     fl_cond_init(&self->cond);
+    fl_store_relaxed_u32(&self->stock_version, 0);
     if (set_lock(self, state, lock) < 0) {
         Py_DECREF(self);
         return NULL;
@@ -107,7 +108,6 @@ condition_init(PyObject *self, PyObject *args, PyObject *kwargs)
     fl_condition_object *condition = fl_condition_of(self);
     PyObject *lock = Py_None;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O", names, &lock)) {
-        PyErr_Clear();
         (void)fl_raise_misfit_tuple(fl_state_of(self), "Condition", "__init__", self, args, kwargs);
         return -1;
     }

@@ -13,6 +13,39 @@ PyObject *fl_condition_foreign_lock(fl_condition_object *self);
  * exception. */
 int fl_condition_owns(fl_condition_object *self);
 
+/* Which methods a subclass, an attribute of the instance or an assignment to the type has replaced. */
+enum {
+    FL_REPLACED_WAIT = 1 << 0,
+    FL_REPLACED_NOTIFY = 1 << 1,
+    FL_REPLACED_IS_OWNED = 1 << 2,
+    FL_REPLACED_RELEASE_SAVE = 1 << 3,
+    FL_REPLACED_ACQUIRE_RESTORE = 1 << 4,
+    FL_REPLACED_ACQUIRE = 1 << 5,
+    FL_REPLACED_RELEASE = 1 << 6,
+    /* What a wait does with its lock. */
+    FL_REPLACED_LOCK = FL_REPLACED_IS_OWNED | FL_REPLACED_RELEASE_SAVE | FL_REPLACED_ACQUIRE_RESTORE,
+};
+
+/* Some of the above, 0 where nothing is replaced, or -1 with an exception. */
+int fl_condition_replaced_slow(fl_condition_object *self);
+
+/* Whether it is known that nothing is replaced.  Two loads and a comparison. */
+static inline bool
+fl_condition_is_stock(fl_condition_object *self)
+{
+    uint32_t version = fl_type_version(Py_TYPE(self));
+    return self->dict == NULL && version != 0 && fl_load_relaxed_u32(&self->stock_version) == version;
+}
+
+static inline int
+fl_condition_replaced(fl_condition_object *self)
+{
+    return FL_LIKELY(fl_condition_is_stock(self)) ? 0 : fl_condition_replaced_slow(self);
+}
+
+/* Whether the Condition's method of this name, one of those above, is replaced: 1, 0, or -1 with an exception. */
+int fl_condition_has_replaced(PyObject *self, const char *name);
+
 /* Waiting and notifying, in condition_wait.c. */
 PyObject *fl_condition_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 PyObject *fl_condition_wait_for(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);

@@ -33,14 +33,18 @@ owns_core(fl_condition_object *self)
     return self->core.ops == &fl_mutex_ops && fl_mutex_is_locked(self->core.lock);
 }
 
-/* 0, or -1 with an exception that has this text. */
+/* 0, or -1 with an exception that has this text.  `replaced`: as of fl_condition_replaced(). */
 static int
-must_own(fl_condition_object *self, const char *text)
+must_own(fl_condition_object *self, int replaced, const char *text)
 {
-    if (FL_LIKELY(owns_core(self))) {
+    if (replaced < 0) {
+        return -1;
+    }
+    bool is_asked = replaced & FL_REPLACED_IS_OWNED;
+    if (FL_LIKELY(!is_asked && owns_core(self))) {
         return 0;
     }
-    int owned = fl_condition_owns(self);
+    int owned = is_asked ? fl_foreign_is_owned((PyObject *)self) : fl_condition_owns(self);
     if (owned == 0) {
         PyErr_SetString(PyExc_RuntimeError, text);
     }
@@ -74,13 +78,13 @@ translate(fl_cond_result result)
 
 /* The caller owns the lock, and owns it afterwards.  Results as of translate(). */
 static int
-wait_until(fl_condition_object *self, int64_t deadline_ns)
+wait_until(fl_condition_object *self, int replaced, int64_t deadline_ns)
 {
     fl_py_blocker blocker, blocker_back;
     fl_py_blocker_init_uninterruptible(&blocker_back);
-    if (self->core.ops == NULL) {
-        PyObject *lock = Py_NewRef(self->lock);
-        int notified = fl_foreign_wait(&self->cond, lock, deadline_ns);
+    if (self->core.ops == NULL || replaced & FL_REPLACED_LOCK) {
+        PyObject *lock = Py_NewRef(replaced & FL_REPLACED_LOCK ? (PyObject *)self : self->lock);
+        int notified = fl_foreign_wait(fl_state_of((PyObject *)self), &self->cond, lock, deadline_ns);
         Py_DECREF(lock);
         return notified;
     }
@@ -96,13 +100,14 @@ wait_with_timeout(PyObject *self, PyObject *timeout)
 {
     fl_condition_object *condition = fl_condition_of(self);
     int64_t timeout_ns = FL_DEADLINE_NEVER;
-    if (must_own(condition, "cannot wait on un-acquired lock") < 0) {
+    int replaced = fl_condition_replaced(condition);
+    if (must_own(condition, replaced, "cannot wait on un-acquired lock") < 0) {
         return -1;
     }
     if (timeout && fl_parse_timeout(self, timeout, &timeout_ns) < 0) {
         return -1;
     }
-    return wait_until(condition, fl_deadline_after_ns(timeout_ns));
+    return wait_until(condition, replaced, fl_deadline_after_ns(timeout_ns));
 }
 
 FL_DOC(fl_condition_wait_doc,
@@ -138,22 +143,19 @@ fl_condition_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObj
     return notified < 0 ? NULL : PyBool_FromLong(notified);
 }
 
-/* Whether nobody can have replaced wait() or notify(): neither a subclass nor an attribute of the instance. */
-static bool
-is_plain(PyObject *self)
-{
-    return Py_IS_TYPE(self, fl_state_of(self)->condition_type) && fl_condition_of(self)->dict == NULL;
-}
-
 /* One wait() of wait_for(), by whatever wait() is.  0, or -1 with an exception. */
 static int
 wait_once(PyObject *self, PyObject *timeout, int64_t deadline_ns, bool first)
 {
-    if (is_plain(self)) {
-        if (must_own(fl_condition_of(self), "cannot wait on un-acquired lock") < 0) {
+    int replaced = fl_condition_replaced(fl_condition_of(self));
+    if (replaced < 0) {
+        return -1;
+    }
+    if (!(replaced & FL_REPLACED_WAIT)) {
+        if (must_own(fl_condition_of(self), replaced, "cannot wait on un-acquired lock") < 0) {
             return -1;
         }
-        return wait_until(fl_condition_of(self), deadline_ns) < 0 ? -1 : 0;
+        return wait_until(fl_condition_of(self), replaced, deadline_ns) < 0 ? -1 : 0;
     }
     PyObject *left = Py_NewRef(timeout);
     if (!first && timeout != Py_None) {
@@ -172,7 +174,12 @@ wait_for_deadline(PyObject *self, PyObject *timeout, int64_t *deadline_ns)
     if (fl_check_addable(timeout) < 0) {
         return -1;
     }
-    if (must_own(fl_condition_of(self), "cannot wait on un-acquired lock") < 0) {
+    int replaced = fl_condition_replaced(fl_condition_of(self));
+    if (replaced < 0) {
+        return -1;
+    }
+    bool asks = !(replaced & FL_REPLACED_WAIT); /* a replaced wait() is who asks */
+    if (asks && must_own(fl_condition_of(self), replaced, "cannot wait on un-acquired lock") < 0) {
         return -1;
     }
     int64_t timeout_ns;
@@ -244,10 +251,10 @@ notify_counted(fl_condition_object *self, PyObject *n)
         return 0;
     }
     PyObject *zero = PyLong_FromLong(0);
-    PyObject *one = PyLong_FromLong(1);
+    PyObject *one = zero ? PyLong_FromLong(1) : NULL;
     PyObject *left = Py_NewRef(n);
     int more = 0;
-    while (left && zero && one && fl_lot_walk(&self->cond, NULL, NULL) > 0) {
+    while (left && one && fl_lot_walk(&self->cond, NULL, NULL) > 0) {
         more = PyObject_RichCompareBool(left, zero, Py_GT);
         if (more <= 0) {
             break;
@@ -255,7 +262,7 @@ notify_counted(fl_condition_object *self, PyObject *n)
         (void)fl_cond_notify(&self->cond, 1, self->core);
         Py_SETREF(left, PyNumber_Subtract(left, one));
     }
-    int status = left && zero && one && more >= 0 ? 0 : -1;
+    int status = left && one && more >= 0 ? 0 : -1;
     Py_XDECREF(left);
     Py_XDECREF(one);
     Py_XDECREF(zero);
@@ -283,7 +290,8 @@ notify_with(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *k
     if (!fl_bind(call, names, 1, 0, &n)) {
         return fl_raise_misfit(fl_state_of(self), "Condition", "notify", self, call);
     }
-    if (must_own(fl_condition_of(self), "cannot notify on un-acquired lock") < 0 ||
+    int replaced = fl_condition_replaced(fl_condition_of(self));
+    if (must_own(fl_condition_of(self), replaced, "cannot notify on un-acquired lock") < 0 ||
         (n && notify_counted(fl_condition_of(self), n) < 0)) {
         return NULL;
     }
@@ -298,7 +306,8 @@ fl_condition_notify(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyO
 {
     fl_condition_object *condition = fl_condition_of(self);
     bool nobody_waits = fl_load_relaxed_u32(&condition->cond.word) == 0;
-    if (FL_LIKELY(nargs == 0 && kwnames == NULL && owns_core(condition) && nobody_waits)) {
+    bool is_stock = fl_condition_is_stock(condition);
+    if (FL_LIKELY(nargs == 0 && kwnames == NULL && owns_core(condition) && nobody_waits && is_stock)) {
         Py_RETURN_NONE;
     }
     return notify_with(self, args, nargs, kwnames);
@@ -321,11 +330,12 @@ fl_condition_notify_all(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     if (nargs != 0 || kwnames) {
         return fl_raise_misfit(fl_state_of(self), "Condition", "notify_all", self, (fl_call){args, nargs, kwnames});
     }
-    if (!is_plain(self)) {
+    int replaced = fl_condition_replaced(condition);
+    if (replaced > 0 && replaced & FL_REPLACED_NOTIFY) {
         size_t count = fl_lot_walk(&condition->cond, NULL, NULL);
         return PyObject_CallMethod(self, "notify", "n", (Py_ssize_t)count);
     }
-    if (must_own(condition, "cannot notify on un-acquired lock") < 0) {
+    if (must_own(condition, replaced, "cannot notify on un-acquired lock") < 0) {
         return NULL;
     }
     (void)fl_cond_notify(&condition->cond, SIZE_MAX, condition->core);

@@ -1,8 +1,46 @@
+/* Waiting with a lock that is not ours.
+ *
+ * A wait queues itself, releases the lock, sleeps and takes the lock back.  It comes back with the lock, whatever happens,
+ * and so it has to know after each call that raised whether the call has done its work.  A signal handler may raise in any
+ * call that runs Python code, and a lock may raise by itself.  A lock that is held is not thereby held by us: whoever takes
+ * another thread's hold for its own comes back without the lock, and its caller then frees the other thread's.
+ *
+ * F1  What is called is looked up before the lock is released, and as deep as possible.  A Condition hands its calls on to
+ *     its lock, so ours and the standard library's are followed down to the lock that they stand on (find_method).
+ * F2  A method written in C that raises has not done its work: it is called again.  F1 makes this the rule, for Conditions
+ *     over locks of ours and of the standard library, too.
+ * F3  A method written in Python, or anything else that can be called, may raise before its work and after it.  Then the
+ *     answers that prove something are collected, once a millisecond (is_held):
+ *       - `_is_owned` says no: we do not hold it.  A yes proves nothing: the method may ask whether anybody holds it.
+ *       - acquire(False) takes the lock, and a second one does not: nobody held it before.
+ *       - acquire(False) takes the lock twice: it is recursive, so it knows its owner.  Both are undone, and `_is_owned`
+ *         is believed.
+ *       - there is no other thread: nobody else holds it.
+ *     Otherwise somebody holds it.  If that is another thread, it lets go some time.  So the lock is ours when it has been
+ *     held for FL_FOREIGN_PATIENCE_NS.
+ * F4  A release that raises is judged in the same way, and the lock is taken back if it is not held any more.  How often it
+ *     was held is not known then, if it was `_release_save` that raised.
+ * F5  The first exception of all is raised, when the lock is held.  A notification that reached the wait goes to another
+ *     waiter.
+ * F6  A notification wakes the waiter, and never moves it to the queue of the condition's lock, which it would not wait for
+ *     as the core expects: waiter->is_only_woken. */
+
 #include "types/foreign.h"
 
+#include "platform/clock.h"
 #include "py/block.h"
+#include "types/condition.h"
 
 static const fl_cond_lock NOT_OURS = {NULL, NULL};
+
+/* Longer than locks are held, shorter than a hang. */
+static const int64_t FL_FOREIGN_PATIENCE_NS = INT64_C(5) * 1000 * 1000 * 1000;
+
+/* How often a lock that raises is tried without a pause.  A lock that is broken for good is given up after the patience. */
+enum { FL_FOREIGN_ATTEMPTS = 100 };
+
+/* More than Conditions are ever stacked; in a circle of them the search ends. */
+enum { FL_FOREIGN_DEPTH = 100 };
 
 /* lock.name, NULL where there is none, or NULL with an exception. */
 static PyObject *
@@ -26,19 +64,45 @@ fl_foreign_call(PyObject *lock, const char *name, const char *otherwise, fl_call
     return result;
 }
 
-/* Whether a lock that cannot tell is held: an attempt to take it answers. */
+/* An attempt that does not wait: 1, 0, or -1 with an exception. */
 static int
-probe(PyObject *lock)
+try_to_take(PyObject *lock)
 {
     PyObject *result = PyObject_CallMethod(lock, "acquire", "O", Py_False);
     int acquired = result ? PyObject_IsTrue(result) : -1;
     Py_XDECREF(result);
+    return acquired;
+}
+
+/* 0, or -1 with an exception. */
+static int
+release(PyObject *lock)
+{
+    PyObject *result = PyObject_CallMethod(lock, "release", NULL);
+    Py_XDECREF(result);
+    return result ? 0 : -1;
+}
+
+/* Whether a lock that cannot tell is held: an attempt to take it answers. */
+static int
+probe(PyObject *lock)
+{
+    int acquired = try_to_take(lock);
     if (acquired <= 0) {
         return acquired < 0 ? -1 : 1;
     }
-    result = PyObject_CallMethod(lock, "release", NULL);
+    return release(lock);
+}
+
+/* What `_is_owned` answers.  Takes the reference. */
+static int
+ask(PyObject *method)
+{
+    PyObject *result = PyObject_CallNoArgs(method);
+    int owned = result ? PyObject_IsTrue(result) : -1;
     Py_XDECREF(result);
-    return result ? 0 : -1;
+    Py_DECREF(method);
+    return owned;
 }
 
 int
@@ -48,11 +112,7 @@ fl_foreign_is_owned(PyObject *lock)
     if (method == NULL) {
         return PyErr_Occurred() ? -1 : probe(lock);
     }
-    PyObject *result = PyObject_CallNoArgs(method);
-    int owned = result ? PyObject_IsTrue(result) : -1;
-    Py_XDECREF(result);
-    Py_DECREF(method);
-    return owned;
+    return ask(method);
 }
 
 PyObject *
@@ -64,9 +124,7 @@ fl_foreign_release_save(PyObject *lock)
         Py_DECREF(method);
         return saved;
     }
-    PyObject *released = PyErr_Occurred() ? NULL : PyObject_CallMethod(lock, "release", NULL);
-    Py_XDECREF(released);
-    return released ? Py_NewRef(Py_None) : NULL;
+    return PyErr_Occurred() || release(lock) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 int
@@ -85,57 +143,237 @@ fl_foreign_acquire_restore(PyObject *lock, PyObject *saved)
     return result ? 0 : -1;
 }
 
-/* After an attempt to take the lock back that raised: whether it is held all the same.  A lock written in C that
- * raises has not been taken, and the attempt may be repeated.  One written in Python may have been, if the
- * exception came late, and repeating would wait for ourselves: it is asked whether we own it or, where it cannot
- * tell, tried until it is free.  1, 0 to repeat, or -1 to give up. */
-static int
-is_held_after_failure(PyObject *lock)
+/* ---- what is called: F1, F2 ---- */
+
+typedef struct {
+    PyObject *call; /* owned; what can be called */
+    bool is_saving; /* it is `_release_save` or `_acquire_restore`, not release() or acquire() */
+    bool is_in_c;   /* F2 */
+} method;
+
+/* What a wait calls. */
+typedef struct {
+    method let_go, take, acquire;
+} methods;
+
+/* Which method is meant, and what does its work where a lock has none of that name. */
+typedef struct {
+    const char *name, *otherwise;
+} wanted;
+
+static const wanted RELEASE_SAVE = {"_release_save", "release"};
+static const wanted ACQUIRE_RESTORE = {"_acquire_restore", "acquire"};
+static const wanted ACQUIRE = {"acquire", NULL};
+
+/* The object that a bound method is of, borrowed; NULL for any other callable. */
+static PyObject *
+receiver(PyObject *callable)
 {
-    PyObject *method = optional_method(lock, "_is_owned");
-    PyObject *acquire = optional_method(lock, "acquire");
-    bool asks = method != NULL;
-    bool in_python = acquire && (PyMethod_Check(acquire) || PyFunction_Check(acquire));
-    Py_XDECREF(acquire);
-    Py_XDECREF(method);
-    if (asks) {
-        return fl_foreign_is_owned(lock) > 0;
+    if (PyCFunction_Check(callable)) {
+        return PyCFunction_GET_SELF(callable);
     }
-    for (int i = 0; in_python && i < FL_FOREIGN_PROBES; i++) {
-        PyObject *result = PyObject_CallMethod(lock, "acquire", "O", Py_False);
-        int acquired = result ? PyObject_IsTrue(result) : 0;
-        Py_XDECREF(result);
-        PyErr_Clear();
-        if (acquired > 0) {
-            return 1;
-        }
-        fl_py_pause();
-    }
-    return in_python ? -1 : 0;
+    return PyMethod_Check(callable) ? PyMethod_GET_SELF(callable) : NULL;
 }
 
-/* Takes the lock back, whatever it takes.  The first exception of all that happened meanwhile is set afterwards. */
-static void
-take_back(PyObject *lock, PyObject *saved)
+static bool
+is_condition(fl_state *state, PyObject *object)
 {
-    PyObject *first = fl_take_exception();
-    int held = 0;
-    for (int attempt = 0; held == 0 && attempt < FL_FOREIGN_ATTEMPTS; attempt++) {
-        if (fl_foreign_acquire_restore(lock, saved) == 0) {
+    return object && PyObject_TypeCheck(object, state->condition_type);
+}
+
+/* Whether it is the standard library's Condition's own method, which calls acquire() or release() of its lock. */
+static bool
+is_stdlib_condition_method(fl_state *state, PyObject *callable)
+{
+    return PyMethod_Check(callable) && (PyMethod_GET_FUNCTION(callable) == state->stdlib_release_save ||
+                                        PyMethod_GET_FUNCTION(callable) == state->stdlib_acquire_restore);
+}
+
+/* The next lock on the way down from `lock`, whose method is `callable`: a new reference, or NULL, with an exception or
+ * where it is the last one. */
+static PyObject *
+step_down(fl_state *state, PyObject *lock, PyObject *callable, wanted *what)
+{
+    PyObject *of = receiver(callable);
+    if (is_stdlib_condition_method(state, callable)) {
+        *what = (wanted){what->otherwise ? what->otherwise : what->name, NULL};
+        return PyObject_GetAttrString(of, "_lock");
+    }
+    return is_condition(state, of) && of != lock ? Py_NewRef(of) : NULL;
+}
+
+/* The lock of a Condition of ours that hands the call on: a new reference, or NULL, with an exception or where it does not
+ * hand it on. */
+static PyObject *
+handed_on_to(fl_state *state, PyObject *lock, const char *name)
+{
+    if (!is_condition(state, lock)) {
+        return NULL;
+    }
+    int replaced = fl_condition_has_replaced(lock, name);
+    return replaced ? NULL : Py_XNewRef(fl_condition_foreign_lock(fl_condition_of(lock)));
+}
+
+/* Finds what does the work in the end: F1.  0, or -1 with an exception. */
+static int
+find_method(fl_state *state, PyObject *lock, wanted what, method *found)
+{
+    PyObject *next = Py_NewRef(lock);
+    PyObject *at = NULL;
+    *found = (method){NULL, false, false};
+    for (int i = 0; next && i < FL_FOREIGN_DEPTH; i++) {
+        Py_XSETREF(at, next);
+        Py_CLEAR(found->call);
+        next = handed_on_to(state, at, what.name);
+        if (next || PyErr_Occurred()) {
+            continue;
+        }
+        found->call = optional_method(at, what.name);
+        if (found->call == NULL && what.otherwise && !PyErr_Occurred()) {
+            what = (wanted){what.otherwise, NULL};
+            found->call = PyObject_GetAttrString(at, what.name);
+        }
+        if (found->call == NULL) {
             break;
         }
-        PyObject *exception = fl_take_exception();
-        if (first == NULL) {
-            first = exception;
-        }
-        else {
-            Py_XDECREF(exception);
-        }
-        held = is_held_after_failure(lock);
-        PyErr_Clear();
+        next = step_down(state, at, found->call, &what);
     }
-    if (first) {
-        fl_set_exception(first);
+    Py_XDECREF(next);
+    Py_XDECREF(at);
+    if (found->call == NULL || PyErr_Occurred()) {
+        if (!PyErr_Occurred()) {
+            PyErr_Format(PyExc_RuntimeError, "the condition has no lock with %s()", what.name);
+        }
+        Py_CLEAR(found->call);
+        return -1;
+    }
+    found->is_saving = what.otherwise != NULL;
+    found->is_in_c = PyCFunction_Check(found->call) && !is_condition(state, receiver(found->call));
+    return 0;
+}
+
+/* ---- whether it is held: F3 ---- */
+
+/* Takes the current exception away, and keeps the first of all. */
+static void
+keep(PyObject **first)
+{
+    PyObject *exception = fl_take_exception();
+    if (*first == NULL) {
+        *first = exception;
+    }
+    else {
+        Py_XDECREF(exception);
+    }
+}
+
+/* What `_is_owned` says: 1, 0, or -1 where it does not say anything. */
+static int
+says_owned(PyObject *lock, PyObject **first)
+{
+    PyObject *method = optional_method(lock, "_is_owned");
+    int owned = method ? ask(method) : -1;
+    keep(first);
+    return owned;
+}
+
+/* The lock has just been taken by an attempt.  Whether it was held by us before that, or is now once. */
+static bool
+was_held(PyObject *lock, bool is_restored, PyObject **first)
+{
+    bool is_recursive = try_to_take(lock) > 0;
+    keep(first);
+    if (!is_recursive && !is_restored) {
+        return true; /* there is nothing more to do */
+    }
+    for (int i = 0; i < 1 + is_recursive; i++) {
+        (void)release(lock);
+        keep(first);
+    }
+    return is_recursive && says_owned(lock, first) > 0;
+}
+
+/* After a call that raised.  `is_restored`: a lock that is not held is taken back by `_acquire_restore`, so that it is not
+ * enough to hold it.  No exception is set, before and after. */
+static bool
+is_held(PyObject *lock, bool is_restored, PyObject **first)
+{
+    int64_t end_ns = fl_clock_now_ns() + FL_FOREIGN_PATIENCE_NS;
+    do {
+        if (says_owned(lock, first) == 0) {
+            return false;
+        }
+        int taken = try_to_take(lock);
+        keep(first);
+        if (taken > 0) {
+            return was_held(lock, is_restored, first);
+        }
+        if (fl_py_is_alone()) {
+            return true;
+        }
+        fl_py_pause();
+    } while (fl_clock_now_ns() < end_ns);
+    return true;
+}
+
+/* ---- waiting ---- */
+
+/* Makes the call that takes the lock back.  True where it did not raise. */
+static bool
+call_take(const method *take, PyObject *saved)
+{
+    PyObject *result = take->is_saving ? PyObject_CallOneArg(take->call, saved) : PyObject_CallNoArgs(take->call);
+    Py_XDECREF(result);
+    return result != NULL;
+}
+
+/* For a lock in C that keeps raising, without any wait that a signal could interrupt: 1 where it is taken now, 0 where it
+ * works and somebody else holds it, -1 where it raised again. */
+static int
+call_take_at_once(const method *take, PyObject **first)
+{
+    PyObject *result = PyObject_CallOneArg(take->call, Py_False);
+    int taken = result ? PyObject_IsTrue(result) : -1;
+    Py_XDECREF(result);
+    keep(first);
+    return taken;
+}
+
+/* Takes the lock back, whatever it takes.  `saved`: for `_acquire_restore`.  No exception is set,
+ * before and after. */
+static void
+take_back(PyObject *lock, const method *take, PyObject *saved, PyObject **first)
+{
+    int64_t end_ns = fl_clock_now_ns() + FL_FOREIGN_PATIENCE_NS;
+    bool held = false;
+    for (int attempt = 1; !held && !call_take(take, saved); attempt++) {
+        keep(first);
+        held = !take->is_in_c && is_held(lock, take->is_saving, first);
+        if (fl_is_finalizing()) {
+            return;
+        }
+        if (!held && attempt >= FL_FOREIGN_ATTEMPTS) {
+            int taken = take->is_in_c && !take->is_saving ? call_take_at_once(take, first) : -1;
+            held = taken > 0;
+            if (taken == 0) {
+                end_ns = fl_clock_now_ns() + FL_FOREIGN_PATIENCE_NS;
+            }
+            else if (!held && fl_clock_now_ns() >= end_ns) {
+                return;
+            }
+            fl_py_pause();
+        }
+    }
+}
+
+/* The lock could not be released, or could be and raised: F4. */
+static void
+undo_release(PyObject *lock, const methods *use, PyObject **first)
+{
+    const method *take = use->let_go.is_saving ? &use->acquire : &use->take;
+    keep(first);
+    if (!use->let_go.is_in_c && !is_held(lock, take->is_saving, first)) {
+        take_back(lock, take, Py_None, first);
     }
 }
 
@@ -149,26 +387,31 @@ pass_on(fl_cond *cond, const fl_waiter *waiter)
 }
 
 static int
-wait_as(fl_cond *cond, PyObject *lock, fl_waiter *waiter, int64_t deadline_ns)
+wait_as(fl_cond *cond, PyObject *lock, const methods *use, fl_waiter *waiter, int64_t deadline_ns)
 {
+    PyObject *first = NULL;
     fl_py_blocker blocker;
     fl_py_blocker_init(&blocker, deadline_ns);
     if (!blocker.base.poll(&blocker.base)) {
         return -1;
     }
-    waiter->polling = true; /* while Python code releases the lock */
+    waiter->is_only_woken = true; /* F6 */
+    waiter->polling = true;       /* while Python code releases the lock */
     fl_cond_enqueue(cond, waiter);
-    PyObject *saved = fl_foreign_release_save(lock);
+    PyObject *saved = PyObject_CallNoArgs(use->let_go.call);
     fl_lot_end_polling(waiter);
-    if (saved == NULL) {
-        (void)fl_lot_cancel(waiter);
-        pass_on(cond, waiter);
-        return -1;
+    if (saved) {
+        (void)fl_lot_sleep(waiter, deadline_ns, &blocker.base);
+        keep(&first);
+        take_back(lock, &use->take, use->let_go.is_saving ? saved : Py_None, &first);
+        Py_DECREF(saved);
     }
-    (void)fl_lot_sleep(waiter, deadline_ns, &blocker.base);
-    take_back(lock, saved);
-    Py_DECREF(saved);
-    if (PyErr_Occurred()) {
+    else {
+        (void)fl_lot_cancel(waiter);
+        undo_release(lock, use, &first);
+    }
+    if (first) {
+        fl_set_exception(first);
         pass_on(cond, waiter);
         return -1;
     }
@@ -176,8 +419,10 @@ wait_as(fl_cond *cond, PyObject *lock, fl_waiter *waiter, int64_t deadline_ns)
 }
 
 int
-fl_foreign_wait(fl_cond *cond, PyObject *lock, int64_t deadline_ns)
+fl_foreign_wait(fl_state *state, fl_cond *cond, PyObject *lock, int64_t deadline_ns)
 {
+    methods use = {.let_go = {NULL, false, false}, .take = {NULL, false, false}, .acquire = {NULL, false, false}};
+    int notified = -1;
     /* Allocated, because releasing the lock runs Python code while the waiter is queued (L5).  A thread that the
      * interpreter ends there leaves it behind. */
     fl_waiter *waiter = PyMem_RawMalloc(sizeof *waiter);
@@ -186,7 +431,14 @@ fl_foreign_wait(fl_cond *cond, PyObject *lock, int64_t deadline_ns)
         PyErr_NoMemory();
         return -1;
     }
-    int notified = wait_as(cond, lock, waiter, deadline_ns);
+    if (find_method(state, lock, RELEASE_SAVE, &use.let_go) == 0 &&
+        find_method(state, lock, ACQUIRE_RESTORE, &use.take) == 0 &&
+        find_method(state, lock, ACQUIRE, &use.acquire) == 0) {
+        notified = wait_as(cond, lock, &use, waiter, deadline_ns);
+    }
+    Py_XDECREF(use.acquire.call);
+    Py_XDECREF(use.take.call);
+    Py_XDECREF(use.let_go.call);
     fl_waiter_fini(waiter);
     PyMem_RawFree(waiter);
     return notified;

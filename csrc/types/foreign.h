@@ -7,6 +7,7 @@
 #include "core/cond.h"
 #include "py/args.h"
 #include "py/compat.h"
+#include "py/state.h"
 
 /* 1 where the calling thread holds the lock, or anybody if it does not know; 0 where not; -1 with an exception. */
 int fl_foreign_is_owned(PyObject *lock);
@@ -19,15 +20,9 @@ int fl_foreign_acquire_restore(PyObject *lock, PyObject *saved);
 
 /* A whole wait with a lock that is held.  Returns 1 where it was notified, 0 where it was not in time, -1 with an
  * exception.  The lock is held again afterwards: an attempt to take it back that is interrupted is repeated, and
- * the exception raised when it is held.  Given up is only a lock that fails FL_FOREIGN_ATTEMPTS times, or one
- * written in Python without `_is_owned` that was interrupted and then is not free in FL_FOREIGN_PROBES tries. */
-int fl_foreign_wait(fl_cond *cond, PyObject *lock, int64_t deadline_ns);
-
-/* More than anybody can press Ctrl-C during one wait, few enough for a lock that is broken for good. */
-enum { FL_FOREIGN_ATTEMPTS = 100 };
-
-/* One a millisecond: longer than locks are held, shorter than a hang. */
-enum { FL_FOREIGN_PROBES = 5000 };
+ * the exception raised when it is held (F1 to F5 in foreign.c).  `lock` may be the Condition itself, where its own methods
+ * of a lock were replaced. */
+int fl_foreign_wait(fl_state *state, fl_cond *cond, PyObject *lock, int64_t deadline_ns);
 
 /* lock.name(*call), or lock.otherwise() where it has no `name`. */
 PyObject *fl_foreign_call(PyObject *lock, const char *name, const char *otherwise, fl_call call);

@@ -107,7 +107,6 @@ init_as(PyObject *self, PyObject *args, PyObject *kwargs, bool bounded)
     PyObject *value = NULL;
     uint64_t permits;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O", names, &value)) {
-        PyErr_Clear();
         const char *owner = bounded ? "BoundedSemaphore" : "Semaphore";
         (void)fl_raise_misfit_tuple(fl_state_of(self), owner, "__init__", self, args, kwargs);
         return -1;

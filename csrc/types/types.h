@@ -32,6 +32,7 @@ typedef struct {
     PyObject *lock;    /* set once, by __init__; cleared by the garbage collector, where it is not one of ours */
     fl_cond_lock core; /* `lock`, where it is one of ours */
     fl_cond cond;
+    fl_atomic_u32 stock_version; /* for types/condition_replaced.c; 0 at first */
 } fl_condition_object;
 
 static inline fl_mutex *
@@ -56,6 +57,9 @@ fl_condition_of(PyObject *self)
 int fl_lock_type_init(PyObject *module, fl_state *state);
 int fl_rlock_type_init(PyObject *module, fl_state *state);
 int fl_condition_type_init(PyObject *module, fl_state *state);
+/* After the Condition's. */
+int fl_condition_stock_init(fl_state *state);
+
 int fl_event_type_init(PyObject *module, fl_state *state);
 int fl_semaphore_types_init(PyObject *module, fl_state *state);
 int fl_barrier_type_init(PyObject *module, fl_state *state);
