@@ -9,6 +9,8 @@ of the functions here (csrc/py/method.h).  The function itself is called
 - while a profiler watches the thread, so that it sees a call of a Python function.
 
 It does the same as the C code, because it calls it.
+
+What the C types lack is Python code, and stands here as well.
 """
 
 from __future__ import annotations
@@ -18,6 +20,41 @@ from typing import Any
 
 native: dict[str, Callable[..., Any]] = {}
 """The C code, by `Class.method`.  The C module fills it."""
+
+
+class Waiters:
+    """The `_waiters` of a Condition: how many threads wait, at any time that it is asked.
+
+    `threading`'s is a deque of locks, one a thread.  Here nobody sleeps on such a lock, so there
+    is nothing to add, to remove or to release.
+    """
+
+    def __init__(self, condition: Any) -> None:
+        self.__condition = condition
+
+    def __len__(self) -> int:
+        from pyfastlock._core import _waiters
+
+        return _waiters(self.__condition)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} waiting threads>"
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"the _waiters of a pyfastlock.Condition have no {name!r}: they can be counted, by "
+            "len(); to wake them use notify() or notify_all(), and _at_fork_reinit() in the child "
+            "of a fork"
+        )
+
+    def __iter__(self) -> Any:
+        return self.__getattr__("__iter__")
+
+
+_OF_THE_LOCK = frozenset(
+    ("_lock", "_waiters", "acquire", "release", "_release_save", "_acquire_restore", "_is_owned")
+)
+"""What the standard library's __init__() makes of the lock."""
 
 
 class Condition:
@@ -56,6 +93,34 @@ class Condition:
 
     def _at_fork_reinit(self) -> None:
         native["Condition._at_fork_reinit"](self)
+
+    @property
+    def _waiters(self) -> Any:
+        """How many threads wait, by len(); the standard library has a deque of locks here."""
+        return Waiters(self)
+
+    @_waiters.setter
+    def _waiters(self, value: Any) -> None:
+        if len(value) or len(Waiters(self)):
+            raise AttributeError(
+                "the _waiters of a pyfastlock.Condition cannot be assigned, unless nobody waits "
+                "and the new ones are empty: use notify() or notify_all()"
+            )
+
+    def __getstate__(self) -> Any:
+        """What copying and pickling keep: the lock, and the attributes of the instance."""
+        state = object.__getstate__(self)  # type: ignore[attr-defined]
+        own, slots = state if isinstance(state, tuple) else (state, None)
+        own = {**(own or {}), "_lock": self._lock}  # type: ignore[attr-defined]
+        return own if slots is None else (own, slots)
+
+    def __setstate__(self, state: Any) -> None:
+        """Set the lock, and the attributes.  Takes the state of threading.Condition, too."""
+        own, slots = state if isinstance(state, tuple) else (state, {})
+        native["Condition.__init__"](self, own["_lock"])
+        vars(self).update({name: own[name] for name in own if name not in _OF_THE_LOCK})
+        for name, value in slots.items():
+            setattr(self, name, value)
 
 
 class Event:

@@ -1196,7 +1196,7 @@ def test_methods_that_are_not_in_use_do_no_harm():
     assert len(found) >= 2
     for method in found:
         assert hash(method) == hash(method)
-        assert method == method  # noqa: PLR0124
+        assert method == method
         assert method != pyfastlock.Lock().__enter__
         assert pyfastlock.Lock().__enter__ != method
         assert isinstance(method, OURS)

@@ -235,15 +235,21 @@ make_method(fl_state *state, PyTypeObject *type, PyObject *builtin, PyObject *fu
     return (PyObject *)method;
 }
 
-/* One function has two names: `__enter__ = acquire`.  0, or -1 with an exception. */
+/* What the type does not have in C: another name of a method (`__enter__ = acquire`), or Python code as it is.  0, or -1 with
+ * an exception. */
 static int
-install_alias(PyTypeObject *type, PyObject *name, PyObject *function)
+install_python(PyTypeObject *type, PyObject *name, PyObject *value)
 {
-    PyObject *first = PyObject_GetAttrString(function, "__name__");
-    PyObject *method = first ? PyDict_GetItemWithError(type->tp_dict, first) : NULL; /* borrowed */
-    int status = method ? PyDict_SetItem(type->tp_dict, name, method) : -1;
-    Py_XDECREF(first);
-    return status == 0 || PyErr_Occurred() ? status : 0;
+    PyObject *first = PyFunction_Check(value) ? PyObject_GetAttrString(value, "__name__") : Py_NewRef(name);
+    if (first == NULL) {
+        return -1;
+    }
+    PyObject *method = PyDict_GetItemWithError(type->tp_dict, first); /* borrowed */
+    Py_DECREF(first);
+    if (method == NULL && PyErr_Occurred()) {
+        return -1;
+    }
+    return PyDict_SetItem(type->tp_dict, name, method ? method : value);
 }
 
 static int
@@ -252,7 +258,7 @@ install_one(fl_state *state, PyTypeObject *type, const char *owner, PyObject *na
 {
     PyObject *builtin = PyDict_GetItemWithError(type->tp_dict, name); /* borrowed */
     if (builtin == NULL) {
-        return PyErr_Occurred() ? -1 : install_alias(type, name, function);
+        return PyErr_Occurred() ? -1 : install_python(type, name, function);
     }
     PyObject *original = fl_get_optional_attr(stdlib, name);
     if (original == NULL && PyErr_Occurred()) {
@@ -297,7 +303,7 @@ fl_method_install(fl_state *state, PyTypeObject *type, const char *owner, PyObje
     Py_ssize_t i = 0;
     int status = 0;
     while (status == 0 && PyDict_Next(((PyTypeObject *)functions)->tp_dict, &i, &name, &function)) {
-        if (PyFunction_Check(function)) {
+        if (PyFunction_Check(function) || Py_IS_TYPE(function, &PyProperty_Type)) {
             status = install_one(state, type, owner, name, function, stdlib);
         }
     }

@@ -25,7 +25,7 @@
 int fl_method_init(PyObject *module, fl_state *state);
 
 /* Replaces the methods of `type`, which has just been made, for each function of the class `owner` in
- * pyfastlock._methods.  `stdlib` is the class of `threading` that the type mirrors; its helper functions, which objects
+ * pyfastlock._methods; functions and properties that the type does not have in C are copied.  `stdlib` is the class of `threading` that the type mirrors; its helper functions, which objects
  * that are open use (types/inside.h), are copied.  Returns 0, or -1 with an exception. */
 int fl_method_install(fl_state *state, PyTypeObject *type, const char *owner, PyObject *stdlib);
 

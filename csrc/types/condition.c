@@ -3,6 +3,7 @@
 #include "types/condition.h"
 
 #include "py/bound.h"
+#include "py/method.h"
 
 /* Whether `lock` has what a condition needs, which is asked for at once as in the standard library.  0, or -1 with
  * an exception. */
@@ -39,10 +40,14 @@ set_lock(fl_condition_object *self, fl_state *state, PyObject *lock)
         Py_DECREF(own);
         return -1;
     }
-    if (self->lock) { /* check_foreign() runs Python code */
+    if (self->lock) { /* set before, or by the Python code that check_foreign() runs */
+        bool same = self->lock == own;
         Py_DECREF(own);
-        PyErr_SetString(PyExc_RuntimeError, "Condition.__init__() has been called already");
-        return -1;
+        if (!same) {
+            PyErr_SetString(PyExc_AttributeError,
+                            "the lock of a pyfastlock.Condition cannot be replaced: make a new Condition(lock)");
+        }
+        return same ? 0 : -1;
     }
     self->core = core;
     self->lock = own;
@@ -64,12 +69,33 @@ parse_init(fl_state *state, PyObject *self, fl_call call, PyObject **lock)
     return 0;
 }
 
+static int
+condition_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"lock", NULL};
+    fl_condition_object *condition = fl_condition_of(self);
+    PyObject *lock = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O", names, &lock)) {
+        (void)fl_raise_misfit_tuple(fl_state_of(self), "Condition", "__init__", self, args, kwargs);
+        return -1;
+    }
+    int status;
+    FL_BEGIN_CRITICAL_SECTION(self);
+    status = set_lock(condition, fl_state_of(self), lock == Py_None ? NULL : lock);
+    FL_END_CRITICAL_SECTION();
+    return status;
+}
+
 static PyObject *
 condition_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
     fl_state *state = PyType_GetModuleState((PyTypeObject *)type);
+    fl_call call = {args, PyVectorcall_NARGS(nargsf), kwnames};
     PyObject *lock;
-    if (parse_init(state, Py_None, (fl_call){args, PyVectorcall_NARGS(nargsf), kwnames}, &lock) < 0) {
+    if (FL_UNLIKELY(!fl_instance_is_created_here(type, condition_init))) {
+        return fl_instance_create_ordinary(type, call);
+    }
+    if (parse_init(state, Py_None, call, &lock) < 0) {
         return NULL;
     }
     fl_condition_object *self = PyObject_GC_New(fl_condition_object, (PyTypeObject *)type);
@@ -88,34 +114,6 @@ condition_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObj
     }
     PyObject_GC_Track(self);
     return (PyObject *)self;
-}
-
-/* For subclasses. */
-static PyObject *
-condition_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
-{
-    PyObject *self = type->tp_alloc(type, 0);
-    if (self) {
-        fl_cond_init(&fl_condition_of(self)->cond);
-    }
-    return self;
-}
-
-static int
-condition_init(PyObject *self, PyObject *args, PyObject *kwargs)
-{
-    static char *names[] = {"lock", NULL};
-    fl_condition_object *condition = fl_condition_of(self);
-    PyObject *lock = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O", names, &lock)) {
-        (void)fl_raise_misfit_tuple(fl_state_of(self), "Condition", "__init__", self, args, kwargs);
-        return -1;
-    }
-    int status;
-    FL_BEGIN_CRITICAL_SECTION(self);
-    status = set_lock(condition, fl_state_of(self), lock == Py_None ? NULL : lock);
-    FL_END_CRITICAL_SECTION();
-    return status;
 }
 
 static int
@@ -159,11 +157,41 @@ condition_dealloc(PyObject *self)
 }
 
 static PyObject *
+condition_get_lock(PyObject *self, void *Py_UNUSED(context))
+{
+    PyObject *lock;
+    FL_BEGIN_CRITICAL_SECTION(self);
+    lock = Py_XNewRef(fl_condition_foreign_lock(fl_condition_of(self)));
+    FL_END_CRITICAL_SECTION();
+    return lock;
+}
+
+/* As in the standard library, where a class may set the lock instead of calling __init__. */
+static int
+condition_set_lock(PyObject *self, PyObject *lock, void *Py_UNUSED(context))
+{
+    int status;
+    if (lock == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "the lock of a pyfastlock.Condition cannot be deleted");
+        return -1;
+    }
+    FL_BEGIN_CRITICAL_SECTION(self);
+    status = set_lock(fl_condition_of(self), fl_state_of(self), lock);
+    FL_END_CRITICAL_SECTION();
+    return status;
+}
+
+static PyObject *
 condition_repr(PyObject *self)
 {
     fl_condition_object *condition = fl_condition_of(self);
-    PyObject *lock = condition->lock ? condition->lock : Py_None;
-    return PyUnicode_FromFormat("<Condition(%S, %zd)>", lock, (Py_ssize_t)fl_lot_walk(&condition->cond, NULL, NULL));
+    PyObject *lock = condition_get_lock(self, NULL);
+    if (lock == NULL) {
+        return NULL;
+    }
+    PyObject *repr = PyUnicode_FromFormat("<Condition(%S, %zd)>", lock, (Py_ssize_t)fl_lot_walk(&condition->cond, NULL, NULL));
+    Py_DECREF(lock);
+    return repr;
 }
 
 PyDoc_STRVAR(condition_doc,
@@ -210,18 +238,17 @@ static PyMethodDef condition_methods[] = {
 static PyMemberDef condition_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(fl_condition_object, weakrefs), READONLY, NULL},
     {"__dictoffset__", T_PYSSIZET, offsetof(fl_condition_object, dict), READONLY, NULL},
-    {"_lock", T_OBJECT, offsetof(fl_condition_object, lock), READONLY, "The lock."},
     {NULL, 0, 0, 0, NULL},
 };
 
 static PyGetSetDef condition_getset[] = {
+    {"_lock", condition_get_lock, condition_set_lock, "The lock.", NULL},
     FL_INSTANCE_DICT,
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot condition_slots[] = {
     {Py_tp_doc, (void *)condition_doc},
-    {Py_tp_new, condition_new},
     {Py_tp_init, condition_init},
     {Py_tp_traverse, condition_traverse},
     {Py_tp_clear, condition_clear},
@@ -236,7 +263,7 @@ static PyType_Slot condition_slots[] = {
 static PyType_Spec condition_spec = {
     .name = "pyfastlock.Condition",
     .basicsize = sizeof(fl_condition_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = condition_slots,
 };
 
@@ -248,5 +275,8 @@ fl_condition_type_init(PyObject *module, fl_state *state)
         return -1;
     }
     state->condition_type->tp_vectorcall = condition_vectorcall;
+    if (fl_method_install(state, state->condition_type, "Condition", state->stdlib_condition) < 0) {
+        return -1;
+    }
     return FL_BOUND_INSTALL(state, state->condition_type, fl_condition_bound_enter, fl_condition_bound_exit);
 }

@@ -8,7 +8,8 @@ PyObject *
 fl_condition_foreign_lock(fl_condition_object *self)
 {
     if (self->lock == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "the condition has no lock: Condition.__init__() was not called");
+        PyErr_Format(
+            PyExc_AttributeError, "'%.100s' object has no attribute '_lock'", Py_TYPE((PyObject *)self)->tp_name);
     }
     return self->lock;
 }
