@@ -22,8 +22,7 @@ attach(fl_blocker *base)
 static bool
 can_end(fl_blocker *base)
 {
-    bool timed = ((fl_py_blocker *)base)->timed && !FL_REFUSES_TIMED_WAITS;
-    if (timed || !fl_is_finalizing()) {
+    if ((base->timed && !FL_REFUSES_TIMED_WAITS) || !fl_is_finalizing()) {
         return true;
     }
     if (!PyErr_Occurred()) {
@@ -47,24 +46,24 @@ poll_signals(fl_blocker *base)
 void
 fl_py_blocker_init(fl_py_blocker *blocker, int64_t deadline_ns)
 {
-    blocker->timed = deadline_ns != FL_DEADLINE_NEVER;
     blocker->base = (fl_blocker){
         .poll = poll_signals,
         .detach = detach,
         .attach = attach,
         .interruptible = fl_thread_is_main(),
+        .timed = deadline_ns != FL_DEADLINE_NEVER,
     };
 }
 
 void
 fl_py_blocker_init_uninterruptible(fl_py_blocker *blocker)
 {
-    blocker->timed = false;
     blocker->base = (fl_blocker){
         .poll = poll_uninterruptible,
         .detach = detach,
         .attach = attach,
         .interruptible = false,
+        .timed = false,
     };
 }
 
