@@ -103,7 +103,19 @@ fl_py_pause(void)
     Py_END_ALLOW_THREADS
 }
 
-/* threading.main_thread().ident, which _thread knows first-hand since 3.13. */
+/* A pending call, which the runtime makes in the thread that it calls the main one. */
+static int
+note_main_thread(void *arg)
+{
+    (void)arg;
+    fl_thread_set_main((uint64_t)PyThread_get_thread_ident());
+    return 0;
+}
+
+/* The main thread's identity.  Since 3.13 _thread knows it first-hand.  Before, threading.main_thread() is the one that has
+ * imported threading, which may be another one: then the answer counts only until the main thread runs Python code again,
+ * which it does before it can wait for anything of ours.  (If as many calls are pending as there is room for, which is 32,
+ * the answer stays.) */
 static PyObject *
 main_thread_ident(void)
 {
@@ -118,6 +130,7 @@ main_thread_ident(void)
         ident = thread ? PyObject_GetAttrString(thread, "ident") : NULL;
         Py_XDECREF(thread);
         Py_XDECREF(threading);
+        (void)Py_AddPendingCall(note_main_thread, NULL);
     }
     Py_XDECREF(low_level);
     return ident;
