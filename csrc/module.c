@@ -60,6 +60,16 @@ import_from(const char *module_name, const char *name)
     return value;
 }
 
+/* What the module has, in a dict of its own; NULL with an exception. */
+static PyObject *
+contents_of(const char *module_name)
+{
+    PyObject *module = PyImport_ImportModule(module_name);
+    PyObject *contents = module ? PyDict_Copy(PyModule_GetDict(module)) : NULL;
+    Py_XDECREF(module);
+    return contents;
+}
+
 /* Adds `value`, and takes the reference to it; NULL is an exception that is set already. */
 static int
 add(PyObject *module, const char *name, PyObject *value)
@@ -73,12 +83,13 @@ static int
 init_state(PyObject *module, fl_state *state)
 {
     state->stdlib_lock = import_from("threading", "Lock");
-    state->stdlib_rlock = import_from("threading", "RLock");
+    state->stdlib_rlock = import_from("_thread", "RLock");
+    state->stdlib_make_rlock = import_from("threading", "RLock");
     state->stdlib_barrier = import_from("threading", "Barrier");
     state->broken_barrier_error = import_from("threading", "BrokenBarrierError");
-    state->signatures = PyImport_ImportModule("pyfastlock._signatures");
-    if (state->stdlib_lock == NULL || state->stdlib_rlock == NULL || state->stdlib_barrier == NULL ||
-        state->broken_barrier_error == NULL || state->signatures == NULL) {
+    state->signatures = contents_of("pyfastlock._signatures");
+    if (state->stdlib_lock == NULL || state->stdlib_rlock == NULL || state->stdlib_make_rlock == NULL ||
+        state->stdlib_barrier == NULL || state->broken_barrier_error == NULL || state->signatures == NULL) {
         return -1;
     }
     if (fl_bound_init(module, state) < 0 || fl_lock_type_init(module, state) < 0 ||
@@ -140,6 +151,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->bound_descriptor_type);
     Py_VISIT(state->stdlib_lock);
     Py_VISIT(state->stdlib_rlock);
+    Py_VISIT(state->stdlib_make_rlock);
     Py_VISIT(state->stdlib_barrier);
     Py_VISIT(state->broken_barrier_error);
     Py_VISIT(state->signatures);
@@ -161,6 +173,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->bound_descriptor_type);
     Py_CLEAR(state->stdlib_lock);
     Py_CLEAR(state->stdlib_rlock);
+    Py_CLEAR(state->stdlib_make_rlock);
     Py_CLEAR(state->stdlib_barrier);
     Py_CLEAR(state->broken_barrier_error);
     Py_CLEAR(state->signatures);

@@ -91,7 +91,7 @@ call_again(PyObject *callable, PyObject *first, fl_call call)
 static PyObject *
 signature(fl_state *state, const char *owner, const char *method)
 {
-    PyObject *type = get_attribute(state->signatures, owner);
+    PyObject *type = PyMapping_GetItemString(state->signatures, owner);
     PyObject *function = type ? get_attribute(type, method) : NULL;
     Py_XDECREF(type);
     return function;

@@ -16,13 +16,16 @@ typedef struct {
     PyTypeObject *bound_type;            /* py/bound.c; NULL where it is not used */
     PyTypeObject *bound_descriptor_type; /* the same */
 
-    /* The standard library's, for the exceptions of bad calls: threading.Lock, threading.RLock, threading.Barrier. */
+    /* The standard library's, for the exceptions of bad calls: threading.Lock, _thread.RLock, what makes one of it
+     * (threading.RLock, a function, which works as long as its module is whole), threading.Barrier. */
     PyObject *stdlib_lock;
     PyObject *stdlib_rlock;
+    PyObject *stdlib_make_rlock;
     PyObject *stdlib_barrier;
     /* threading.BrokenBarrierError */
     PyObject *broken_barrier_error;
-    /* pyfastlock._signatures, for those of calls that do not fit a signature. */
+    /* A dict of what pyfastlock._signatures has, for those of calls that do not fit a signature.  Not the module: at exit
+     * the interpreter empties modules while objects of ours are still used. */
     PyObject *signatures;
 } fl_state;
 
