@@ -61,14 +61,14 @@ import_from(const char *module_name, const char *name)
     return value;
 }
 
-/* threading.Condition.name, or NULL with an exception. */
+/* What the module has, in a dict of its own; NULL with an exception. */
 static PyObject *
-import_condition_method(const char *name)
+contents_of(const char *module_name)
 {
-    PyObject *type = import_from("threading", "Condition");
-    PyObject *method = type ? PyObject_GetAttrString(type, name) : NULL;
-    Py_XDECREF(type);
-    return method;
+    PyObject *module = PyImport_ImportModule(module_name);
+    PyObject *contents = module ? PyDict_Copy(PyModule_GetDict(module)) : NULL;
+    Py_XDECREF(module);
+    return contents;
 }
 
 /* Adds `value`, and takes the reference to it; NULL is an exception that is set already. */
@@ -80,29 +80,48 @@ add(PyObject *module, const char *name, PyObject *value)
     return status;
 }
 
+/* What `threading` has.  0, or -1 with an exception. */
+static int
+import_stdlib(fl_state *state)
+{
+    const struct {
+        PyObject **field;
+        const char *module;
+        const char *name;
+    } imports[] = {
+        {&state->stdlib_lock, "threading", "Lock"},
+        {&state->stdlib_rlock, "_thread", "RLock"},
+        {&state->stdlib_make_rlock, "threading", "RLock"},
+        {&state->stdlib_condition, "threading", "Condition"},
+        {&state->stdlib_event, "threading", "Event"},
+        {&state->stdlib_semaphore, "threading", "Semaphore"},
+        {&state->stdlib_bounded_semaphore, "threading", "BoundedSemaphore"},
+        {&state->stdlib_barrier, "threading", "Barrier"},
+        {&state->broken_barrier_error, "threading", "BrokenBarrierError"},
+    };
+    for (size_t i = 0; i < sizeof imports / sizeof *imports; i++) {
+        *imports[i].field = import_from(imports[i].module, imports[i].name);
+        if (*imports[i].field == NULL) {
+            return -1;
+        }
+    }
+    state->stdlib_release_save = PyObject_GetAttrString(state->stdlib_condition, "_release_save");
+    state->stdlib_acquire_restore = PyObject_GetAttrString(state->stdlib_condition, "_acquire_restore");
+    return state->stdlib_release_save && state->stdlib_acquire_restore ? 0 : -1;
+}
+
 static int
 init_state(PyObject *module, fl_state *state)
 {
-    state->stdlib_lock = import_from("threading", "Lock");
-    state->stdlib_rlock = import_from("threading", "RLock");
-    state->stdlib_condition = import_from("threading", "Condition");
-    state->stdlib_event = import_from("threading", "Event");
-    state->stdlib_semaphore = import_from("threading", "Semaphore");
-    state->stdlib_bounded_semaphore = import_from("threading", "BoundedSemaphore");
-    state->stdlib_barrier = import_from("threading", "Barrier");
-    state->stdlib_release_save = import_condition_method("_release_save");
-    state->stdlib_acquire_restore = import_condition_method("_acquire_restore");
-    state->broken_barrier_error = import_from("threading", "BrokenBarrierError");
-    state->methods = PyImport_ImportModule("pyfastlock._methods");
-    if (state->stdlib_lock == NULL || state->stdlib_rlock == NULL || state->stdlib_condition == NULL ||
-        state->stdlib_event == NULL || state->stdlib_semaphore == NULL || state->stdlib_bounded_semaphore == NULL ||
-        state->stdlib_barrier == NULL || state->stdlib_release_save == NULL ||
-        state->stdlib_acquire_restore == NULL || state->broken_barrier_error == NULL || state->methods == NULL) {
+    if (import_stdlib(state) < 0) {
         return -1;
     }
-    if (fl_method_init(module, state) < 0 || fl_bound_init(module, state) < 0 || fl_lock_type_init(module, state) < 0 ||
-        fl_rlock_type_init(module, state) < 0 || fl_condition_type_init(module, state) < 0 ||
-        fl_condition_stock_init(state) < 0 ||
+    state->methods = contents_of("pyfastlock._methods");
+    if (state->methods == NULL || fl_method_init(module, state) < 0 || fl_bound_init(module, state) < 0) {
+        return -1;
+    }
+    if (fl_lock_type_init(module, state) < 0 || fl_rlock_type_init(module, state) < 0 ||
+        fl_condition_type_init(module, state) < 0 || fl_condition_stock_init(state) < 0 ||
         fl_event_type_init(module, state) < 0 || fl_semaphore_types_init(module, state) < 0 ||
         fl_barrier_type_init(module, state) < 0) {
         return -1;
@@ -149,31 +168,12 @@ static int
 module_traverse(PyObject *module, visitproc visit, void *arg)
 {
     fl_state *state = PyModule_GetState(module);
-    Py_VISIT(state->lock_type);
-    Py_VISIT(state->rlock_type);
-    Py_VISIT(state->condition_type);
-    Py_VISIT(state->event_type);
-    Py_VISIT(state->semaphore_type);
-    Py_VISIT(state->bounded_semaphore_type);
-    Py_VISIT(state->barrier_type);
-    Py_VISIT(state->bound_type);
-    Py_VISIT(state->bound_descriptor_type);
-    Py_VISIT(state->method_type);
-    Py_VISIT(state->stdlib_lock);
-    Py_VISIT(state->stdlib_rlock);
-    Py_VISIT(state->stdlib_condition);
-    Py_VISIT(state->stdlib_event);
-    Py_VISIT(state->stdlib_semaphore);
-    Py_VISIT(state->stdlib_bounded_semaphore);
-    Py_VISIT(state->stdlib_barrier);
-    Py_VISIT(state->stdlib_release_save);
-    Py_VISIT(state->stdlib_acquire_restore);
+#define VISIT(type, name) Py_VISIT(state->name);
+    FL_STATE_OBJECTS(VISIT)
+#undef VISIT
     for (int i = 0; i < FL_CONDITION_METHODS; i++) {
         Py_VISIT(state->condition_stock[i]);
     }
-    Py_VISIT(state->broken_barrier_error);
-    Py_VISIT(state->methods);
-    Py_VISIT(state->originals);
     return 0;
 }
 
@@ -181,31 +181,12 @@ static int
 module_clear(PyObject *module)
 {
     fl_state *state = PyModule_GetState(module);
-    Py_CLEAR(state->lock_type);
-    Py_CLEAR(state->rlock_type);
-    Py_CLEAR(state->condition_type);
-    Py_CLEAR(state->event_type);
-    Py_CLEAR(state->semaphore_type);
-    Py_CLEAR(state->bounded_semaphore_type);
-    Py_CLEAR(state->barrier_type);
-    Py_CLEAR(state->bound_type);
-    Py_CLEAR(state->bound_descriptor_type);
-    Py_CLEAR(state->method_type);
-    Py_CLEAR(state->stdlib_lock);
-    Py_CLEAR(state->stdlib_rlock);
-    Py_CLEAR(state->stdlib_condition);
-    Py_CLEAR(state->stdlib_event);
-    Py_CLEAR(state->stdlib_semaphore);
-    Py_CLEAR(state->stdlib_bounded_semaphore);
-    Py_CLEAR(state->stdlib_barrier);
-    Py_CLEAR(state->stdlib_release_save);
-    Py_CLEAR(state->stdlib_acquire_restore);
+#define CLEAR(type, name) Py_CLEAR(state->name);
+    FL_STATE_OBJECTS(CLEAR)
+#undef CLEAR
     for (int i = 0; i < FL_CONDITION_METHODS; i++) {
         Py_CLEAR(state->condition_stock[i]);
     }
-    Py_CLEAR(state->broken_barrier_error);
-    Py_CLEAR(state->methods);
-    Py_CLEAR(state->originals);
     return 0;
 }
 

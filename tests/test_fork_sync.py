@@ -607,3 +607,99 @@ def test_children_end_within_their_limit() -> None:
         leave_child(hang)
     with pytest.raises(AssertionError):
         join_child(pid)
+
+
+@pytest.mark.parametrize("timeout", [None, DEADLINE], ids=["untimed", "timed"])
+def test_t33_handler_of_a_guest_forks(timeout: float | None) -> None:
+    """Nobody else in the child notices that the action will not end there."""
+    import pyfastlock as impl
+
+    runs, go_on = threading.Event(), threading.Event()
+    pids: list[int] = []
+    barrier = impl.Barrier(1, lambda: (runs.set(), go_on.wait(DEADLINE)) if not pids else None)
+    actor = start(barrier.wait)
+    assert runs.wait(DEADLINE)
+
+    def fork_once() -> None:
+        pids.append(fork())
+        if pids == [0]:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(CHILD_LIMIT)
+
+    on_signal(fork_once)
+    kick = kick_when_parked(barrier)
+    ender = start(lambda: (wait_until(lambda: pids), go_on.set()))
+    result: Any = None
+    try:
+        result = barrier.wait(timeout)
+    except Broken:
+        result = Broken
+    finally:
+
+        def child() -> None:
+            assert result is Broken
+            assert barrier.broken
+            barrier.reset()
+            use_barrier(barrier)
+
+        if pids == [0]:
+            leave_child(child)
+    ignore_signal()
+    kick.join()
+    ender.join()
+    join_child(*pids)
+    assert [result, actor.join()] == [0, 0]
+
+
+@pytest.mark.parametrize("timeout", [None, 1.5], ids=["untimed", "timed"])
+def test_t33_handler_forks_during_the_action(timeout: float | None) -> None:
+    """The main thread is one of those for whom it runs; its time, if it is limited, is over."""
+    import pyfastlock as impl
+
+    runs, go_on = threading.Event(), threading.Event()
+    pids: list[int] = []
+    barrier = impl.Barrier(2, lambda: (runs.set(), go_on.wait(DEADLINE)))
+
+    def fork_once() -> None:
+        pids.append(fork())
+        if pids == [0]:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(CHILD_LIMIT)
+
+    def act_and_kick() -> int:
+        parked(barrier)
+        begun = time.monotonic()
+        kicker = start(
+            lambda: (
+                runs.wait(DEADLINE),
+                wait_until(lambda: time.monotonic() > begun + (timeout or 0)),
+                kick_main(),
+            )
+        )
+        index = barrier.wait(DEADLINE)
+        kicker.join()
+        return index
+
+    on_signal(fork_once)
+    actor = start(act_and_kick)
+    ender = start(lambda: (wait_until(lambda: pids), go_on.set()))
+    result: Any = None
+    try:
+        result = barrier.wait(timeout)
+    except Broken:
+        result = Broken
+    finally:
+
+        def child() -> None:
+            assert result is Broken
+            assert barrier.broken
+            barrier.reset()
+            go_on.set()
+            use_barrier(barrier)
+
+        if pids == [0]:
+            leave_child(child)
+    ignore_signal()
+    ender.join()
+    join_child(*pids)
+    assert sorted([result, actor.join()]) == [0, 1]

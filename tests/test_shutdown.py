@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import ModuleType
 
 import pytest
@@ -173,6 +174,94 @@ with lock, rlock, rlock, cond:
 """,
         impl,
         output="bye",
+    )
+
+
+VERY_LATE = """
+import os
+class Late:
+    def __init__(self, *calls):
+        self.calls = calls
+    def __del__(self, write=os.write, BaseException=BaseException, type=type, repr=repr):
+        for call in self.calls:
+            try:
+                result = repr(call())
+            except BaseException as exc:
+                result = type(exc).__name__
+            write(1, result.encode() + b" ")
+"""
+"""`sys.late = Late(f, ...)` calls them when the contents of all modules, `sys` last, are gone."""
+
+REFUSED = "PythonFinalizationError" if sys.version_info >= (3, 13) else "RuntimeError"
+
+
+def test_t26_wait_without_end_is_refused_to_the_last() -> None:
+    """Also when the interpreter cannot be asked any more whether it ends by way of `sys`."""
+    check_script(
+        VERY_LATE
+        + """
+lock, rlock, cond = impl.Lock(), impl.RLock(), impl.Condition(impl.Lock())
+event, semaphore, barrier = impl.Event(), impl.Semaphore(0), impl.Barrier(2)
+start(rlock.acquire).join()
+lock.acquire()
+cond.acquire()
+sys.late = Late(
+    lock.acquire, rlock.acquire, cond.wait, event.wait, semaphore.acquire, barrier.wait
+)
+""",
+        output=" ".join([REFUSED] * 6),
+    )
+
+
+def test_what_need_not_wait_is_not_refused_at_exit() -> None:
+    check_script(
+        VERY_LATE
+        + """
+lock, rlock, cond = impl.Lock(), impl.RLock(), impl.Condition()
+event, semaphore = impl.Event(), impl.Semaphore(1)
+event.set()
+rlock.acquire()
+cond.acquire()
+one, acts, broken = impl.Barrier(1), impl.Barrier(1, lambda: None), impl.Barrier(2)
+broken.abort()
+sys.late = Late(
+    lock.acquire, rlock.acquire, event.wait, semaphore.acquire, lambda wait=cond.wait: wait(0),
+    one.wait, acts.wait, broken.wait, lambda wait=impl.Barrier(2).wait: wait(0),
+)
+""",
+        output="True True True True False 0 0 BrokenBarrierError BrokenBarrierError",
+    )
+
+
+def test_t25_guest_of_an_action_that_never_ends_at_exit() -> None:
+    """Its timeout does not count yet, and nobody ends its wait."""
+    check_script(
+        VERY_LATE
+        + """
+running = threading.Event()
+barrier = impl.Barrier(1, lambda: (running.set(), time.sleep(1000)))
+threading.Thread(target=barrier.wait, daemon=True).start()
+assert running.wait(DEADLINE)
+sys.late = Late(lambda wait=barrier.wait: wait(0.01))
+""",
+        output=REFUSED,
+    )
+
+
+def test_arguments_that_the_standard_library_judges_at_exit(impl: ModuleType) -> None:
+    """They are good or bad as before, though the modules that know are empty."""
+    check_script(
+        VERY_LATE
+        + """
+rlock, event = impl.RLock(), impl.Event()
+sys.late = Late(
+    lambda acquire=rlock.acquire: acquire(2),
+    lambda acquire=rlock.acquire: acquire(1, 2, 3),
+    lambda wait=event.wait: wait(1, 2, 3),
+)
+""",
+        impl,
+        output="True TypeError TypeError",
     )
 
 

@@ -959,3 +959,79 @@ def test_signals_do_not_interrupt_other_threads(
         let_go.set()
         assert other.join() is True
     assert threads == [threading.main_thread().ident]
+
+
+def test_t28_main_thread_keeps_its_place_in_a_queue(handle: Handle) -> None:
+    """It leaves the queue for the handler, and comes back between the older and the younger."""
+    from pyfastlock import Lock
+
+    lock = Lock()
+    order: list[str] = []
+    handled = threading.Event()
+
+    def take(name: str) -> None:
+        with lock:
+            order.append(name)
+
+    def direct() -> None:
+        older = start(take, "older")
+        parked(lock)
+        enter_main.set()
+        parked(lock, 2)
+        younger = start(take, "younger")
+        parked(lock, 3)
+        kick_main()
+        assert handled.wait(DEADLINE)
+        parked(lock, 3)
+        lock.release()
+        older.join()
+        younger.join()
+
+    enter_main = threading.Event()
+    handle(handled.set)
+    lock.acquire()
+    director = start(direct)
+    assert enter_main.wait(DEADLINE)
+    take("main")
+    director.join()
+    assert order == ["older", "main", "younger"]
+
+
+def test_handlers_run_in_the_main_thread_whoever_imports(impl: ModuleType) -> None:
+    """The first to import `threading`, which 3.11 and 3.12 take for the main thread, is another."""
+    check_script(
+        """
+import _thread, importlib, os, signal, sys, time
+made = []
+class Stop(Exception):
+    pass
+def handler(*_):
+    raise Stop
+signal.signal(signal.SIGALRM, handler)
+def load():
+    impl = importlib.import_module(IMPL)
+    lock = impl.Lock()
+    lock.acquire()
+    made.append(lock)
+    if impl.__name__ == "pyfastlock":
+        while impl._core._waiters(lock) == 0:
+            time.sleep(0.001)
+    else:
+        time.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGALRM)
+_thread.start_new_thread(load, ())
+while not made:
+    time.sleep(0.001)
+try:
+    made[0].acquire()
+except Stop:
+    print("stopped")
+""",
+        impl,
+        prelude="""\
+import faulthandler
+faulthandler.dump_traceback_later({limit}, exit=True)
+IMPL = {impl!r}
+""",
+        output="stopped",
+    )

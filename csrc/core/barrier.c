@@ -66,13 +66,6 @@ fl_barrier_init(fl_barrier *barrier, uint64_t parties)
 }
 
 bool
-fl_barrier_would_wait(fl_barrier *barrier)
-{
-    uint64_t word = load(barrier);
-    return phase_of(word) != BROKEN && !lacks_one(barrier, word);
-}
-
-bool
 fl_barrier_is_broken(fl_barrier *barrier)
 {
     return phase_of(load(barrier)) == BROKEN;
@@ -196,26 +189,90 @@ act(fl_barrier *barrier, fl_barrier_action action, uint64_t generation)
     return sent ? FL_BARRIER_PASSED : FL_BARRIER_BROKEN;
 }
 
+/* ---- an action that will not end (B7) ---- */
+
+/* Under the bucket's mutex. */
+static bool
+is_abandoned(const fl_barrier *barrier, uint64_t word)
+{
+    return phase_of(word) == ACTING && fl_thread_is_left_behind(barrier->actor);
+}
+
+static bool
+if_abandoned(const fl_barrier *barrier, uint64_t word, uint64_t generation)
+{
+    (void)generation;
+    return is_abandoned(barrier, word);
+}
+
+static void
+break_if_abandoned(fl_barrier *barrier)
+{
+    if (phase_of(load(barrier)) == ACTING) {
+        (void)send_away((sending){.barrier = barrier, .may = if_abandoned, .phase = BROKEN});
+    }
+}
+
+/* The caller's blocker, but it looks after each poll() whether the action is still there.  The waiter that breaks the
+ * barrier is one of those that are taken out then. */
+typedef struct {
+    fl_blocker base;
+    fl_blocker *runtime;
+    fl_barrier *barrier;
+} watchful_blocker;
+
+static bool
+poll_and_look(fl_blocker *base)
+{
+    watchful_blocker *self = (watchful_blocker *)base;
+    self->runtime->timed = base->timed;
+    bool goes_on = self->runtime->poll(self->runtime);
+    if (goes_on) {
+        break_if_abandoned(self->barrier);
+    }
+    return goes_on;
+}
+
+static void
+detach(fl_blocker *base)
+{
+    fl_blocker *runtime = ((watchful_blocker *)base)->runtime;
+    runtime->detach(runtime);
+}
+
+static void
+attach(fl_blocker *base)
+{
+    fl_blocker *runtime = ((watchful_blocker *)base)->runtime;
+    runtime->attach(runtime);
+}
+
+static watchful_blocker
+watchful(fl_blocker *runtime, fl_barrier *barrier)
+{
+    return (watchful_blocker){
+        .base = {.poll = poll_and_look, .detach = detach, .attach = attach, .interruptible = runtime->interruptible},
+        .runtime = runtime,
+        .barrier = barrier,
+    };
+}
+
 /* ---- arriving ---- */
 
-typedef enum { ARRIVED, IS_LAST, IS_GUEST, IS_ACTOR, FOUND_ABANDONED, FOUND_BROKEN } arrival;
+typedef enum { NOT_YET, ARRIVED, IS_LAST, IS_GUEST, IS_ACTOR, FOUND_ABANDONED, FOUND_BROKEN } arrival;
 
 typedef struct {
     fl_barrier *barrier;
     fl_waiter *waiter;
-    bool acts; /* the last one has an action to run */
-    arrival arrival;
+    fl_blocker *blocker; /* or NULL */
+    int64_t timeout_ns;
+    bool acts;       /* the last one has an action to run */
+    arrival allowed; /* as what it may wait (B8): ARRIVED, IS_GUEST, or neither yet */
+    arrival arrival; /* what arrive() came to */
     uint64_t generation;
 } arrive_ctx;
 
 static fl_leave_fn leave;
-
-/* Whether the action's thread has not survived a fork.  Under the bucket's mutex. */
-static bool
-is_abandoned(const fl_barrier *barrier, uint64_t word)
-{
-    return phase_of(word) == ACTING && fl_thread_ident(barrier->actor) == 0;
-}
 
 static arrival
 arrival_at(const fl_barrier *barrier, uint64_t word)
@@ -232,6 +289,12 @@ arrival_at(const fl_barrier *barrier, uint64_t word)
     return lacks_one(barrier, word) ? IS_LAST : ARRIVED;
 }
 
+static inline bool
+waits(arrival arrival)
+{
+    return arrival == ARRIVED || arrival == IS_GUEST;
+}
+
 /* Under the bucket's mutex.  True queues the thread. */
 static bool
 arrive(void *arg)
@@ -240,6 +303,9 @@ arrive(void *arg)
     uint64_t word = load(ctx->barrier);
     ctx->generation = generation_of(word);
     ctx->arrival = arrival_at(ctx->barrier, word);
+    if (waits(ctx->arrival) && ctx->arrival != ctx->allowed) {
+        return false;
+    }
     ctx->waiter->on_leave = ctx->arrival == ARRIVED ? leave : NULL;
     if (ctx->arrival == ARRIVED) {
         store(ctx->barrier, word + COUNT_ONE);
@@ -248,7 +314,7 @@ arrive(void *arg)
         ctx->barrier->actor = fl_thread_self();
         store(ctx->barrier, (word | ACTING) + COUNT_ONE);
     }
-    return ctx->arrival == ARRIVED || ctx->arrival == IS_GUEST;
+    return waits(ctx->arrival);
 }
 
 /* fl_leave_fn: B1, B4 */
@@ -268,14 +334,26 @@ leave(fl_waiter *waiter, bool timed_out)
     return FL_LEAVES_WITH_ALL;
 }
 
+/* Asks poll() whether the thread may wait as `wish`.  Who arrives without time breaks the barrier without a wait. */
+static bool
+may_wait(arrive_ctx *ctx, arrival wish)
+{
+    ctx->allowed = wish;
+    if (ctx->blocker == NULL) {
+        return true;
+    }
+    ctx->blocker->timed = wish == ARRIVED && ctx->timeout_ns != FL_DEADLINE_NEVER;
+    return (wish == ARRIVED && ctx->timeout_ns <= 0) || ctx->blocker->poll(ctx->blocker);
+}
+
 /* Queued and counted.  Waits until sent away. */
 static fl_barrier_result
-wait_for_all(fl_waiter *waiter, int64_t timeout_ns, uint64_t *index, fl_blocker *blocker)
+wait_for_all(arrive_ctx *ctx, uint64_t *index)
 {
-    switch (fl_lot_sleep(waiter, fl_deadline_after_ns(timeout_ns), blocker)) {
+    switch (fl_lot_sleep(ctx->waiter, fl_deadline_after_ns(ctx->timeout_ns), ctx->blocker)) {
         case FL_WAIT_UNPARKED:
-            *index = waiter->place;
-            return waiter->handed_off ? FL_BARRIER_PASSED : FL_BARRIER_BROKEN;
+            *index = ctx->waiter->place;
+            return ctx->waiter->handed_off ? FL_BARRIER_PASSED : FL_BARRIER_BROKEN;
         case FL_WAIT_TIMED_OUT:
             return FL_BARRIER_BROKEN;
         case FL_WAIT_INTERRUPTED: /* never: it keeps its place */
@@ -286,39 +364,44 @@ wait_for_all(fl_waiter *waiter, int64_t timeout_ns, uint64_t *index, fl_blocker 
 }
 
 static fl_barrier_result
-wait_as(fl_barrier *barrier, fl_waiter *waiter, int64_t timeout_ns, fl_barrier_action action, uint64_t *index,
-        fl_blocker *blocker)
+wait_as(arrive_ctx *ctx, fl_barrier_action action, uint64_t *index)
 {
-    arrive_ctx ctx = {.barrier = barrier, .waiter = waiter, .acts = action.run != NULL};
-    *index = barrier->parties - 1;    /* the last one's */
-    waiter->is_woken_with_all = true; /* B2 */
+    fl_barrier *barrier = ctx->barrier;
+    uint64_t word = load(barrier);
+    bool seems_to_wait = phase_of(word) == FILLING && !lacks_one(barrier, word); /* the usual case; saves an attempt */
+    if (seems_to_wait && !may_wait(ctx, ARRIVED)) {
+        return FL_BARRIER_GIVEN_UP;
+    }
     for (;;) {
-        if (blocker && !blocker->poll(blocker)) {
-            return FL_BARRIER_GIVEN_UP;
+        if (!fl_lot_enqueue(ctx->waiter, barrier, arrive, ctx) && waits(ctx->arrival)) {
+            if (!may_wait(ctx, ctx->arrival)) {
+                return FL_BARRIER_GIVEN_UP;
+            }
+            continue;
         }
-        (void)fl_lot_enqueue(waiter, barrier, arrive, &ctx);
-        switch (ctx.arrival) {
+        switch (ctx->arrival) {
             case ARRIVED:
-                return wait_for_all(waiter, timeout_ns, index, blocker);
+                return wait_for_all(ctx, index);
             case IS_LAST:
                 if (action.run) {
-                    return act(barrier, action, ctx.generation);
+                    return act(barrier, action, ctx->generation);
                 }
                 if (pass(barrier)) {
                     return FL_BARRIER_PASSED;
                 }
                 break; /* somebody has left in between, or arrived */
             case IS_GUEST:
-                if (fl_lot_sleep(waiter, FL_DEADLINE_NEVER, blocker) == FL_WAIT_GIVEN_UP) {
+                if (fl_lot_sleep(ctx->waiter, FL_DEADLINE_NEVER, ctx->blocker) == FL_WAIT_GIVEN_UP) {
                     return FL_BARRIER_GIVEN_UP;
                 }
                 break;
             case IS_ACTOR:
                 return FL_BARRIER_REENTERED;
             case FOUND_ABANDONED:
-                fl_barrier_abort(barrier);
-                return FL_BARRIER_BROKEN;
+                break_if_abandoned(barrier);
+                break; /* broken, unless it has been reset in between */
             case FOUND_BROKEN:
+            case NOT_YET: /* never */
                 return FL_BARRIER_BROKEN;
         }
     }
@@ -327,8 +410,8 @@ wait_as(fl_barrier *barrier, fl_waiter *waiter, int64_t timeout_ns, fl_barrier_a
 fl_barrier_result
 fl_barrier_wait(fl_barrier *barrier, int64_t timeout_ns, fl_barrier_action action, uint64_t *index, fl_blocker *blocker)
 {
+    *index = barrier->parties - 1; /* the last one's */
     if (action.run == NULL && lacks_one(barrier, load(barrier)) && pass(barrier)) {
-        *index = barrier->parties - 1;
         return FL_BARRIER_PASSED;
     }
     fl_waiter storage;
@@ -336,7 +419,14 @@ fl_barrier_wait(fl_barrier *barrier, int64_t timeout_ns, fl_barrier_action actio
     if (waiter == NULL) {
         return FL_BARRIER_NO_MEMORY;
     }
-    fl_barrier_result result = wait_as(barrier, waiter, timeout_ns, action, index, blocker);
+    waiter->is_woken_with_all = true; /* B2 */
+    watchful_blocker watching;
+    arrive_ctx ctx = {.barrier = barrier, .waiter = waiter, .timeout_ns = timeout_ns, .acts = action.run != NULL};
+    if (blocker) {
+        watching = watchful(blocker, barrier);
+        ctx.blocker = &watching.base;
+    }
+    fl_barrier_result result = wait_as(&ctx, action, index);
     fl_waiter_end(waiter, &storage);
     return result;
 }

@@ -12,7 +12,7 @@
  *   FILLING --the last arrives, there is none--> FILLING, next generation: all go on
  *   ACTING  --the action returns--> FILLING, next generation: all go on
  *   ACTING  --the action raises--> BROKEN
- *   ACTING  --its thread is not there any more, after a fork--> BROKEN, when somebody notices
+ *   ACTING  --its thread is not there any more, after a fork--> BROKEN, when somebody arrives or has polled
  *   FILLING --a wait times out--> BROKEN
  *   any     --abort--> BROKEN
  *   any     --reset--> FILLING, next generation: all who wait find it broken
@@ -24,10 +24,21 @@
  *     them whether they go on or the barrier was broken.  So nobody drains: the next generation may fill at once.
  *     Guests arrive anew.
  * B3  Indices are dealt when all go on, in the order of the queue, so that they are unique whoever left before.
- * B4  A wait does not time out while the phase is ACTING: its generation is complete.
+ * B4  A wait does not time out while the phase is ACTING: its generation is complete, and is sent away when the action is
+ *     over.  So the wait has no deadline from there on.  A guest has none yet: its time begins when it arrives, as in the
+ *     standard library, where it would wait for the condition's lock until then.
  * B5  abort and reset do not wait for the action.  The thread that runs it finds another phase or generation
  *     afterwards, and its own wait has failed.
  * B6  A waiter keeps its place while signal handlers run (L5).
+ * B7  Every wait is ended by somebody.  While the phase is FILLING that is the last to arrive, or the own deadline; while
+ *     it is ACTING it is the actor and nobody else, whatever the timeout.  Where the actor cannot end it any more:
+ *     - After a fork in a signal handler of one who waits (other waits do not outlive a fork) the actor may be in the
+ *       parent.  Whoever goes on waiting after its handler looks for that, and breaks the barrier; as does who arrives.
+ *     - While the runtime shuts down the actor may stand still for ever.  poll() is told that the wait is not `timed`,
+ *       and refuses it as one that nobody ends.
+ *     - Otherwise an action that does not return keeps those who wait for it until abort or reset.
+ * B8  poll() is asked only by those who have to wait, before they are queued: as one that arrives, or as a guest, and
+ *     again where they become the other one.  What needs no wait is done whatever poll() would say.
  *
  * Memory ordering.  What a thread did before it arrived is seen by all who go on with it, and what happened before the
  * barrier was broken by who finds it so.
@@ -71,12 +82,9 @@ typedef struct {
 
 /* Arrives, and waits for the others: for `timeout_ns` from the arrival at most, unlimited if that is
  * FL_DEADLINE_NEVER.  Where it returns FL_BARRIER_PASSED `*index` is a number below `parties`, another one for each
- * thread. */
+ * thread.  The blocker's poll() is called only if it has to wait (B8). */
 fl_barrier_result fl_barrier_wait(fl_barrier *barrier, int64_t timeout_ns, fl_barrier_action action, uint64_t *index,
                                   fl_blocker *blocker);
-
-/* Whether a thread that arrives now waits for others. */
-bool fl_barrier_would_wait(fl_barrier *barrier);
 
 void fl_barrier_abort(fl_barrier *barrier);
 void fl_barrier_reset(fl_barrier *barrier);

@@ -25,6 +25,10 @@ struct fl_blocker {
     /* Whether a signal ends the sleep.  True at most for one thread, which attach never ends: its waiters may stay
      * queued while poll runs. */
     bool interruptible;
+
+    /* For poll: whether the wait ends at a deadline, whatever others do.  Right when poll is called: who makes the blocker
+     * says what the wait begins with, and the core keeps it where a deadline begins to count or is refused. */
+    bool timed;
 };
 
 #endif

@@ -104,9 +104,31 @@ is_consistent(fl_waiter **link, const void *key)
         if (!waiter->queued || waiter->prev != previous || fl_load_relaxed_ptr(&waiter->key) != key) {
             return false;
         }
+        if (previous && waiter->since_ns < previous->since_ns) { /* L9 */
+            return false;
+        }
         previous = waiter;
     }
     return *link == NULL || (*link)->tail == previous;
+}
+
+/* The last one in the FIFO that has waited as long as `since_ns` or longer; NULL where nobody has (L9).  It looks from both
+ * ends, so that one that is near either is found soon. */
+static fl_waiter *
+last_not_younger(fl_waiter *head, int64_t since_ns)
+{
+    fl_waiter *older = NULL;
+    fl_waiter *younger = head; /* the one behind `older` */
+    fl_waiter *back = head->tail;
+    while (back->since_ns > since_ns) {
+        if (younger->since_ns > since_ns) {
+            return older;
+        }
+        older = younger;
+        younger = younger->next;
+        back = back->prev;
+    }
+    return back;
 }
 
 bool
@@ -114,27 +136,25 @@ fl_bucket_put_in(fl_bucket *bucket, fl_waiter *waiter, const void *key)
 {
     fl_waiter **link = fl_bucket_queue(bucket, key);
     fl_waiter *head = *link;
+    fl_waiter *previous = head ? last_not_younger(head, waiter->since_ns) : NULL;
     fl_store_relaxed_ptr(&waiter->key, key);
     waiter->queued = true;
-    waiter->next = NULL;
-    waiter->next_queue = NULL;
-    if (head == NULL) {
-        waiter->prev = NULL;
-        waiter->tail = waiter;
-        *link = waiter;
-    }
-    else if (waiter->since_ns < head->since_ns) {
-        waiter->prev = NULL;
-        waiter->next = head;
-        waiter->next_queue = head->next_queue;
-        waiter->tail = head->tail;
-        head->prev = waiter;
-        *link = waiter;
+    waiter->prev = previous;
+    if (previous) {
+        waiter->next = previous->next;
+        previous->next = waiter;
     }
     else {
-        waiter->prev = head->tail;
-        head->tail->next = waiter;
-        head->tail = waiter;
+        waiter->next = head;
+        waiter->next_queue = head ? head->next_queue : NULL;
+        waiter->tail = head ? head->tail : waiter;
+        *link = waiter;
+    }
+    if (waiter->next) {
+        waiter->next->prev = waiter;
+    }
+    else {
+        (*link)->tail = waiter;
     }
     assert(is_consistent(link, key));
     return *link == waiter;

@@ -1,5 +1,5 @@
 /* The parking lot's table: buckets, and in them the FIFOs of the keys.  For core/parking_lot.c, whose
- * header has the rules (L1 to L8), and for core/fork.c. */
+ * header has the rules (L1 to L9), and for core/fork.c. */
 
 #ifndef FL_BUCKET_H
 #define FL_BUCKET_H
@@ -44,8 +44,8 @@ void fl_buckets_after_fork_in_child(void);
 /* The link that points to the head of the key's FIFO; a link that holds NULL where nobody waits. */
 fl_waiter **fl_bucket_queue(fl_bucket *bucket, const void *key);
 
-/* Queues the waiter for `key`: at the end, or at the front where it has waited longer than the first.
- * Returns whether it is the first there. */
+/* Queues the waiter for `key`, in its place by age (L9).  Returns whether it is the first there.  It takes as many steps as
+ * there are waiters between that place and the nearer end: none for one that has just come, or that has waited longest. */
 bool fl_bucket_put_in(fl_bucket *bucket, fl_waiter *waiter, const void *key);
 
 /* Takes a queued waiter out. */

@@ -11,7 +11,7 @@
  * A thread that was woken tries the lock *after* it has attached to its runtime.  Under a GIL a lock that was taken
  * before would stay held until the GIL comes round, and every release would end in a switch of threads.
  *
- * A thread that was woken and sees that somebody was quicker goes back to the front of the queue at once, without
+ * A thread that was woken and sees that somebody was quicker goes back to its place in the queue at once, without
  * attaching: under a GIL that would make the holder wait.
  *
  * Without a GIL a thread that wants a lock again for which it has designated a waiter, and not for a condition, lets

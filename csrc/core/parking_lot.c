@@ -304,6 +304,7 @@ fl_lot_sleep_for(fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker, co
         result = sleep_for(waiter, &deadline_ns, blocker, goal);
         if (blocker) {
             blocker->attach(blocker);
+            blocker->timed = deadline_ns != FL_DEADLINE_NEVER;
         }
     } while (result == FL_WAIT_INTERRUPTED && poll_in_place(waiter, blocker, &result));
     return result;

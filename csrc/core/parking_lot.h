@@ -4,9 +4,10 @@
  * key, each with a pthread mutex.  The primitives keep one word each and know nothing of queues.
  *
  * In a bucket the waiters of one key form a FIFO, and the heads of those FIFOs a list.  A waiter that comes back,
- * because the lock that it was woken for is gone again or because a signal handler had to run, goes to the front.
- * Taking a waiter out of the middle costs the same whether ten or ten thousand wait with it; finding a key costs as
- * many steps as there are *keys* with waiters in its bucket.
+ * because the lock that it was woken for is gone again or because a signal handler had to run, goes to its old place (L9).
+ * Taking a waiter out of the middle costs the same whether ten or ten thousand wait with it; putting one in costs as
+ * many steps as its place is away from the nearer end, which is none for who has just come and few for who comes back;
+ * finding a key costs as many steps as there are *keys* with waiters in its bucket.
  *
  * Life of a waiter, and who may move it on:
  *
@@ -27,13 +28,18 @@
  *     (`keeps_place`); and a caller that runs code of the runtime between enqueue and sleep allocates its waiter.
  *     The first allocates its waiter too, because code that switches stacks under a thread (greenlets) may run
  *     there.
- * L6  Under a bucket's mutex: no call of the runtime, no allocation, no sleep.  Two buckets are locked in the order
- *     of their addresses.
+ * L6  Under a bucket's mutex: no call of the runtime, no allocation, no sleep, and no other mutex, with two exceptions.
+ *     A second bucket is locked where its address is the greater one; a fork locks all the buckets, in the order of
+ *     their addresses, and then the registry of threads.  (A parker may have a mutex: it is taken last, L7.)
  * L7  A waiter that is polling is woken under the mutex: a fork in its poll() finds it queued or woken, never in
  *     between.
  * L8  A thread that has taken a waiter out and keeps it as `owed`, to wake it when it is detached, does nothing else
  *     until then: it calls fl_lot_sleep, which pays when detach() has returned, or fl_lot_cancel.  A waiter that was
  *     handed something is not owed but woken at once.
+ * L9  A FIFO is in the order of `since_ns`, and of arrival where that is equal: the first has waited longest.  A
+ *     notification sets since_ns: whoever is moved to a lock's queue goes behind those that wanted the lock before,
+ *     however long it has waited for the notification, and those that are notified together keep their order.  The clock
+ *     is read before the mutex is taken, so two that come at once may be in either order.
  *
  * Before it sleeps a waiter spins, and before it attaches again it gives its waker time to detach: core/spin.h. */
 
@@ -51,7 +57,7 @@
 typedef struct fl_waiter fl_waiter;
 
 typedef enum {
-    FL_STAYS,           /* of a timeout: it is refused, and the deadline is gone */
+    FL_STAYS,           /* of a timeout: it is refused, and the wait is one without a deadline from here on */
     FL_LEAVES,          /* the waiter leaves its queue */
     FL_LEAVES_WITH_ALL, /* and all others of its key are unparked */
 } fl_leave;
@@ -162,7 +168,7 @@ size_t fl_lot_unpark_many(const void *key, const fl_unpark_ops *ops, void *ctx);
  * always false for one that is `polling`. */
 typedef bool fl_requeue_fn(void *ctx, fl_waiter *waiter);
 
-/* Takes up to `most` waiters from the head of `from` and appends them to `to` or wakes them, as `decide` says.
+/* Takes up to `most` waiters from the head of `from` and queues them for `to` or wakes them, as `decide` says.
  * `done(ctx, left)` runs last under the mutexes; `left`: whether any still wait for `from`.  Returns how many were
  * taken. */
 size_t fl_lot_requeue(const void *from, const void *to, size_t most, fl_requeue_fn *decide,

@@ -20,6 +20,10 @@ static uint64_t last_serial;       /* under registry_mutex */
 static pthread_key_t record_key;   /* the calling thread's record; set once, by fl_thread_init */
 static fl_atomic_u64 main_ident;   /* 0 until it is told */
 
+/* T4.  Written in the child of a fork, which has one thread then, and constant afterwards. */
+static uint64_t last_before_fork;
+static uint64_t forker; /* 0 where it had no serial */
+
 static uint64_t
 own_ident(void)
 {
@@ -106,6 +110,12 @@ fl_thread_ident(uint64_t serial)
     return ident;
 }
 
+bool
+fl_thread_is_left_behind(uint64_t serial)
+{
+    return serial <= last_before_fork && serial != forker;
+}
+
 void
 fl_thread_set_main(uint64_t ident)
 {
@@ -140,6 +150,8 @@ fl_thread_after_fork_in_child(void)
         own->next = own->prev = NULL;
         own->ident = own_ident();
     }
+    last_before_fork = last_serial;
+    forker = fl_thread_serial;
     if (fl_load_relaxed_u64(&main_ident) != 0) {
         fl_thread_set_main(own_ident());
     }

@@ -9,7 +9,9 @@
  * T2  Serials are multiples of FL_THREAD_SERIAL_STEP: lock words keep flags in the low bits.  At a million threads a second the
  *     others last for nine years.
  * T3  A thread has one record, from the first time that it needs a serial until it ends.  The list of records is under
- *     the registry's mutex; a record is otherwise read and written by its own thread only. */
+ *     the registry's mutex; a record is otherwise read and written by its own thread only.
+ * T4  In the child of a fork every serial that was given before belongs to a thread that is not there, but for the one
+ *     that has forked. */
 
 #ifndef FL_THREAD_H
 #define FL_THREAD_H
@@ -39,8 +41,12 @@ fl_thread_register(void)
     return FL_LIKELY(fl_thread_serial != 0) ? fl_thread_serial : fl_thread_register_slow();
 }
 
-/* The pthread_self() of the living thread with that serial, as an integer; 0 where it has ended. */
+/* The pthread_self() of the living thread with that serial, as an integer; 0 where it has ended.  It takes the registry's
+ * mutex, and as many steps as there are threads. */
 uint64_t fl_thread_ident(uint64_t serial);
+
+/* Whether the thread with that serial, which is not 0, was left behind by a fork (T4).  No mutex, and one step. */
+bool fl_thread_is_left_behind(uint64_t serial);
 
 /* The main thread, in the runtime's sense: the one that runs signal handlers.  It is told to the core by its
  * pthread_self() as an integer; in a forked child it is the thread that forked. */

@@ -90,7 +90,7 @@ fl_call_with(PyObject *callable, PyObject *first, fl_call call)
 static PyObject *
 signature(fl_state *state, const char *owner, const char *method)
 {
-    PyObject *type = get_attribute(state->methods, owner);
+    PyObject *type = PyMapping_GetItemString(state->methods, owner);
     PyObject *function = type ? get_attribute(type, method) : NULL;
     Py_XDECREF(type);
     return function;

@@ -22,8 +22,7 @@ attach(fl_blocker *base)
 static bool
 can_end(fl_blocker *base)
 {
-    bool timed = ((fl_py_blocker *)base)->timed && !FL_REFUSES_TIMED_WAITS;
-    if (timed || !fl_is_finalizing()) {
+    if ((base->timed && !FL_REFUSES_TIMED_WAITS) || !fl_is_finalizing()) {
         return true;
     }
     if (!PyErr_Occurred()) {
@@ -47,24 +46,24 @@ poll_signals(fl_blocker *base)
 void
 fl_py_blocker_init(fl_py_blocker *blocker, int64_t deadline_ns)
 {
-    blocker->timed = deadline_ns != FL_DEADLINE_NEVER;
     blocker->base = (fl_blocker){
         .poll = poll_signals,
         .detach = detach,
         .attach = attach,
         .interruptible = fl_thread_is_main(),
+        .timed = deadline_ns != FL_DEADLINE_NEVER,
     };
 }
 
 void
 fl_py_blocker_init_uninterruptible(fl_py_blocker *blocker)
 {
-    blocker->timed = false;
     blocker->base = (fl_blocker){
         .poll = poll_uninterruptible,
         .detach = detach,
         .attach = attach,
         .interruptible = false,
+        .timed = false,
     };
 }
 
@@ -114,7 +113,19 @@ fl_py_pause(void)
     Py_END_ALLOW_THREADS
 }
 
-/* threading.main_thread().ident, which _thread knows first-hand since 3.13. */
+/* A pending call, which the runtime makes in the thread that it calls the main one. */
+static int
+note_main_thread(void *arg)
+{
+    (void)arg;
+    fl_thread_set_main((uint64_t)PyThread_get_thread_ident());
+    return 0;
+}
+
+/* The main thread's identity.  Since 3.13 _thread knows it first-hand.  Before, threading.main_thread() is the one that has
+ * imported threading, which may be another one: then the answer counts only until the main thread runs Python code again,
+ * which it does before it can wait for anything of ours.  (If as many calls are pending as there is room for, which is 32,
+ * the answer stays.) */
 static PyObject *
 main_thread_ident(void)
 {
@@ -129,6 +140,7 @@ main_thread_ident(void)
         ident = thread ? PyObject_GetAttrString(thread, "ident") : NULL;
         Py_XDECREF(thread);
         Py_XDECREF(threading);
+        (void)Py_AddPendingCall(note_main_thread, NULL);
     }
     Py_XDECREF(low_level);
     return ident;

@@ -11,7 +11,6 @@
 typedef struct {
     fl_blocker base;
     PyThreadState *tstate; /* while detached */
-    bool timed;            /* the wait has a deadline, so that it ends in any case */
 } fl_py_blocker;
 
 /* The blocker of a wait that signals interrupt: in the interpreter's main thread their handlers run at once, and an
@@ -35,7 +34,7 @@ bool fl_py_is_alone(void);
 /* Lets other threads run for a millisecond. */
 void fl_py_pause(void);
 
-/* Notes which thread runs signal handlers.  Called when the module is executed.  Returns 0, or -1 with an exception. */
+/* Finds out which thread runs signal handlers.  Called when the module is executed.  Returns 0, or -1 with an exception. */
 int fl_py_block_init(void);
 
 #endif

@@ -135,24 +135,16 @@ fl_set_exception(PyObject *exception)
 #endif
 }
 
-/* Whether the interpreter shuts down: then no thread but the calling one will ever run Python again.  An exception
- * that is set stays set. */
+/* Whether the interpreter shuts down: then no thread but the calling one will ever run Python again.  Right to the last: it
+ * asks no object of Python, of which some are gone by then.  Below 3.13 the runtime stops to be initialized in the step
+ * that makes it finalize; it becomes initialized before `site` and the program run. */
 static inline bool
 fl_is_finalizing(void)
 {
 #if PY_VERSION_HEX >= 0x030D0000
     return Py_IsFinalizing();
 #else
-    PyObject *exception = fl_take_exception();
-    PyObject *function = PySys_GetObject("is_finalizing"); /* borrowed; gone when sys has been cleared */
-    PyObject *answer = function ? PyObject_CallNoArgs(function) : NULL;
-    bool finalizing = function == NULL || answer == Py_True;
-    Py_XDECREF(answer);
-    PyErr_Clear();
-    if (exception) {
-        fl_set_exception(exception);
-    }
-    return finalizing;
+    return !Py_IsInitialized();
 #endif
 }
 

@@ -193,7 +193,7 @@ static int
 tell_function(fl_state *state, const char *owner, PyObject *name, PyObject *function, PyObject *builtin)
 {
     PyObject *path = path_of(owner, name);
-    PyObject *natives = path ? PyObject_GetAttrString(state->methods, "native") : NULL;
+    PyObject *natives = path ? PyMapping_GetItemString(state->methods, "native") : NULL;
     PyObject *doc = natives ? PyObject_GetAttrString(builtin, "__doc__") : NULL;
     PyObject *package = doc ? PyUnicode_FromString("pyfastlock") : NULL;
     PyObject *annotations = package ? PyDict_New() : NULL; /* none, as in `threading` */
@@ -295,7 +295,7 @@ copy_helpers(PyTypeObject *type, PyObject *stdlib)
 int
 fl_method_install(fl_state *state, PyTypeObject *type, const char *owner, PyObject *stdlib)
 {
-    PyObject *functions = PyObject_GetAttrString(state->methods, owner); /* a class */
+    PyObject *functions = PyMapping_GetItemString(state->methods, owner); /* a class */
     if (functions == NULL) {
         return -1;
     }

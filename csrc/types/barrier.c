@@ -62,31 +62,13 @@ run_action(void *ctx)
     return result != NULL;
 }
 
-/* A wrong timeout is found by those who wait only, as in the standard library; NaN always.  0, or -1 with an
- * exception. */
-static int
-parse_timeout(PyObject *self, PyObject *timeout, int64_t *timeout_ns)
-{
-    PyObject *used = timeout != Py_None || barrier_of(self)->timeout == NULL ? timeout : barrier_of(self)->timeout;
-    Py_INCREF(used);
-    int status = fl_check_addable(used) < 0 ? -1 : fl_parse_timeout(self, used, timeout_ns);
-    if (status < 0 && !fl_is_nan(used) && !fl_barrier_would_wait(core_of(self))) {
-        PyErr_Clear();
-        status = 0;
-    }
-    Py_DECREF(used);
-    return status;
-}
-
 static PyObject *
-wait_within(PyObject *self, int64_t timeout_ns)
+wait_with(PyObject *self, int64_t timeout_ns, fl_blocker *blocker)
 {
     uint64_t index;
-    fl_py_blocker blocker;
     PyObject *callable = Py_XNewRef(barrier_of(self)->action);
     fl_barrier_action action = {.run = callable && callable != Py_None ? run_action : NULL, .ctx = callable};
-    fl_py_blocker_init(&blocker, timeout_ns);
-    fl_barrier_result result = fl_barrier_wait(core_of(self), timeout_ns, action, &index, &blocker.base);
+    fl_barrier_result result = fl_barrier_wait(core_of(self), timeout_ns, action, &index, blocker);
     Py_XDECREF(callable);
     switch (result) {
         case FL_BARRIER_PASSED:
@@ -103,6 +85,32 @@ wait_within(PyObject *self, int64_t timeout_ns)
             break;
     }
     return NULL;
+}
+
+/* The blocker of a wait with a wrong timeout, which is found by those who have to wait only, as in the standard library. */
+typedef struct {
+    fl_py_blocker blocker;
+    PyObject *exception;
+} misfit_blocker;
+
+static bool
+raise_exception(fl_blocker *base)
+{
+    misfit_blocker *self = (misfit_blocker *)base;
+    fl_set_exception(Py_NewRef(self->exception));
+    return false;
+}
+
+/* With the exception set that says what is wrong. */
+static PyObject *
+wait_with_misfit(PyObject *self)
+{
+    misfit_blocker misfit = {.exception = fl_take_exception()};
+    fl_py_blocker_init(&misfit.blocker, FL_DEADLINE_NEVER);
+    misfit.blocker.base.poll = raise_exception;
+    PyObject *result = wait_with(self, FL_DEADLINE_NEVER, &misfit.blocker.base);
+    Py_DECREF(misfit.exception);
+    return result;
 }
 
 PyDoc_STRVAR(barrier_wait_doc,
@@ -135,10 +143,20 @@ barrier_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *
     if (!fl_bind(call, names, 1, 0, &timeout)) {
         return raise_misfit(self, "wait", call);
     }
-    if (must_be_ready(self) < 0 || parse_timeout(self, timeout ? timeout : Py_None, &timeout_ns) < 0) {
+    if (must_be_ready(self) < 0) {
         return NULL;
     }
-    return wait_within(self, timeout_ns);
+    PyObject *used = timeout && timeout != Py_None ? timeout : barrier_of(self)->timeout;
+    used = Py_NewRef(used ? used : Py_None);
+    bool fits = fl_check_addable(used) == 0 && fl_parse_timeout(self, used, &timeout_ns) == 0;
+    bool never_fits = fl_is_nan(used);
+    Py_DECREF(used);
+    if (fits) {
+        fl_py_blocker blocker;
+        fl_py_blocker_init(&blocker, timeout_ns);
+        return wait_with(self, timeout_ns, &blocker.base);
+    }
+    return never_fits ? NULL : wait_with_misfit(self);
 }
 
 /* ---- breaking ---- */

@@ -247,7 +247,9 @@ notify_counted(fl_condition_object *self, PyObject *n)
             count = LLONG_MAX;
         }
         if (count > 0) {
-            (void)fl_cond_notify(&self->cond, (size_t)count, self->core);
+            size_t most =
+                (unsigned long long)count < SIZE_MAX ? (size_t)count : SIZE_MAX; /* they may differ in width */
+            (void)fl_cond_notify(&self->cond, most, self->core);
         }
         return 0;
     }

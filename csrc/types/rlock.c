@@ -380,7 +380,7 @@ rlock_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject 
     fl_call call = {args, PyVectorcall_NARGS(nargsf), kwnames};
     if (FL_UNLIKELY(call.nargs != 0 || kwnames)) {
         fl_state *state = PyType_GetModuleState((PyTypeObject *)type);
-        if (fl_check_constructor(state->stdlib_rlock, call) < 0) {
+        if (fl_check_constructor(state->stdlib_make_rlock, call) < 0) {
             return NULL;
         }
     }

@@ -14,7 +14,7 @@ test_barrier_of_one(void)
     fl_barrier_init(&barrier, 1);
     for (int i = 0; i < 3; i++) {
         uint64_t index = UINT64_MAX;
-        CHECK(!fl_barrier_would_wait(&barrier));
+        CHECK(!would_wait(&barrier));
         CHECK_EQUAL(fl_barrier_wait(&barrier, 0, no_action, &index, NULL), FL_BARRIER_PASSED);
         CHECK_EQUAL(index, 0);
         check_empty(&barrier, false);
@@ -32,7 +32,7 @@ test_b1_arrivals_are_counted(void)
     fl_barrier_init(&barrier, 4);
     check_empty(&barrier, false);
     for (size_t i = 0; i < 3; i++) {
-        CHECK(fl_barrier_would_wait(&barrier));
+        CHECK(would_wait(&barrier));
         CHECK_EQUAL(fl_barrier_waiting(&barrier), i);
         start_parties(&p[i], 1, &barrier);
     }
@@ -40,7 +40,7 @@ test_b1_arrivals_are_counted(void)
     CHECK(!fl_barrier_is_broken(&barrier));
     complete(&barrier);
     check_empty(&barrier, false);
-    CHECK(fl_barrier_would_wait(&barrier));
+    CHECK(would_wait(&barrier));
     join_parties(p, 3, FL_BARRIER_PASSED);
 }
 
@@ -124,7 +124,7 @@ test_t33_timeout_breaks_it_for_all(void)
     CHECK(fl_clock_now_ns() - start_ns >= 2 * NS_PER_MS);
     check_empty(&barrier, true);
     join_parties(p, 3, FL_BARRIER_BROKEN);
-    CHECK(!fl_barrier_would_wait(&barrier));
+    CHECK(!would_wait(&barrier));
     uint64_t index;
     for (int i = 0; i < 6; i++) {
         CHECK_EQUAL(arrive_here(&barrier, &index), FL_BARRIER_BROKEN); /* and it stays so */
@@ -299,7 +299,7 @@ test_t33_b1_given_up_waiter_is_subtracted(void)
     join_party(&p[1], FL_BARRIER_GIVEN_UP);
     CHECK_EQUAL(fl_barrier_waiting(&barrier), 2);
     CHECK(!fl_barrier_is_broken(&barrier));
-    CHECK(fl_barrier_would_wait(&barrier));
+    CHECK(would_wait(&barrier));
     start_parties(&p[3], 1, &barrier);
     complete(&barrier);
     join_party(&p[0], FL_BARRIER_PASSED);
@@ -360,33 +360,77 @@ test_b6_broken_while_a_handler_runs(void)
     while_a_handler_runs(fl_barrier_reset, FL_BARRIER_BROKEN);
 }
 
+typedef struct {
+    fl_barrier barrier;
+    party others[2];
+} company;
+
 static bool
-complete_it(void *ctx, int polls)
+arrive_with_another(void *ctx, int polls)
 {
+    company *self = ctx;
     if (polls == 1) {
-        complete(ctx);
+        start_parties(&self->others[1], 1, &self->barrier);
+        complete(&self->barrier);
     }
     return true;
 }
 
-/* The handler of a thread that is about to arrive is the one that was lacking; the thread itself is in the next generation. */
+/* B8: the handler of a thread that is about to arrive brings those that were lacking; the thread itself is in the next
+ * generation. */
 static void
 test_handler_arrives_first(void)
 {
+    company self;
+    fake_blocker blocker = make_fake_blocker(true, arrive_with_another, &self);
+    fl_barrier_init(&self.barrier, 3);
+    start_parties(self.others, 1, &self.barrier);
+    party me = {.barrier = &self.barrier, .blocker = &blocker, .timeout_ns = 2 * NS_PER_MS};
+    (void)arrive(&me);
+    join_parties(self.others, 2, FL_BARRIER_PASSED);
+    CHECK_EQUAL(me.result, FL_BARRIER_BROKEN); /* nobody came in its time */
+    CHECK(blocker.polls > 0);
+    check_empty(&self.barrier, true);
+}
+
+static bool
+refuse(void *ctx, int polls)
+{
+    (void)ctx;
+    (void)polls;
+    return false;
+}
+
+/* B8: who need not wait is not asked whether it may. */
+static void
+test_b8_who_need_not_wait_does_not_poll(void)
+{
     fl_barrier barrier;
-    party p[2];
-    fake_blocker blocker = make_fake_blocker(true, complete_it, &barrier);
-    fl_barrier_init(&barrier, 2);
-    start_parties(p, 1, &barrier);
-    p[1] = (party){.barrier = &barrier, .blocker = &blocker, .action = {.run = NULL}, .timeout_ns = -1};
-    start_parties(p, 0, &barrier);
+    fake_blocker blocker = make_fake_blocker(true, refuse, NULL);
     slow_action action = {.decided = 1, .result = true};
-    p[1].action = action_of(&action); /* the fast path polls nothing */
-    (void)arrive(&p[1]);
-    join_party(&p[0], FL_BARRIER_PASSED);
-    CHECK_EQUAL(p[1].result, FL_BARRIER_BROKEN); /* it had no time */
-    CHECK_EQUAL(action.runs, 0);
+    party me = {.barrier = &barrier, .blocker = &blocker};
+    fl_barrier_init(&barrier, 1);
+    for (int acts = 0; acts < 2; acts++) {
+        me.action = acts ? action_of(&action) : (fl_barrier_action){.run = NULL};
+        (void)arrive(&me);
+        CHECK_EQUAL(me.result, FL_BARRIER_PASSED);
+    }
+    CHECK_EQUAL(action.runs, 1);
+    fl_barrier_abort(&barrier);
+    (void)arrive(&me);
+    CHECK_EQUAL(me.result, FL_BARRIER_BROKEN);
+    fl_barrier_init(&barrier, 2);
+    me.timeout_ns = -1;
+    (void)arrive(&me);
+    CHECK_EQUAL(me.result, FL_BARRIER_BROKEN);
     check_empty(&barrier, true);
+    CHECK_EQUAL(blocker.polls, 0);
+    fl_barrier_reset(&barrier);
+    me.timeout_ns = 0;
+    (void)arrive(&me);
+    CHECK_EQUAL(me.result, FL_BARRIER_GIVEN_UP);
+    CHECK_EQUAL(blocker.polls, 1);
+    check_empty(&barrier, false);
 }
 
 int
@@ -413,5 +457,6 @@ main(void)
     RUN(test_b6_passed_while_a_handler_runs);
     RUN(test_b6_broken_while_a_handler_runs);
     RUN(test_handler_arrives_first);
+    RUN(test_b8_who_need_not_wait_does_not_poll);
     return 0;
 }

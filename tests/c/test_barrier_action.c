@@ -33,7 +33,7 @@ test_action_runs_before_all_go_on(void)
     start_actor(&p[2], &action, &barrier);
     CHECK_EQUAL(fl_barrier_waiting(&barrier), 3);
     CHECK(!fl_barrier_is_broken(&barrier));
-    CHECK(fl_barrier_would_wait(&barrier));
+    CHECK(would_wait(&barrier));
     for (int i = 0; i < 3; i++) {
         CHECK_EQUAL(fl_load_acquire_u32(&p[i].returned), 0);
     }
@@ -59,7 +59,7 @@ test_t33_failed_action_breaks_it(void)
     join_parties(p, 2, FL_BARRIER_BROKEN);
     join_party(&p[2], FL_BARRIER_GIVEN_UP);
     check_empty(&barrier, true);
-    CHECK(!fl_barrier_would_wait(&barrier));
+    CHECK(!would_wait(&barrier));
 }
 
 /* The last one's counts, and nobody else's. */
@@ -379,6 +379,127 @@ test_guest_does_not_time_out(void)
     check_empty(&barrier, true);
 }
 
+/* ---- B7, B8: what poll() is told, which refuses waits that nobody will end ---- */
+
+typedef struct {
+    fake_blocker blocker;
+    int refused_poll; /* the first one that may be refused */
+    bool was_timed;   /* at the last poll */
+} strict;
+
+static bool
+refuse_untimed(void *ctx, int polls)
+{
+    strict *self = ctx;
+    self->was_timed = self->blocker.base.timed;
+    return self->was_timed || polls < self->refused_poll;
+}
+
+static party
+strict_party(strict *self, fl_barrier *barrier, int64_t timeout_ns)
+{
+    self->blocker = make_fake_blocker(true, refuse_untimed, self);
+    self->blocker.base.timed = timeout_ns != 0;
+    return (party){.barrier = barrier, .blocker = &self->blocker, .timeout_ns = timeout_ns};
+}
+
+/* A guest waits for the action and nothing else, whatever its timeout. */
+static void
+test_b7_wait_of_a_guest_is_not_timed(void)
+{
+    fl_barrier barrier;
+    party p[2];
+    strict blocker = {.refused_poll = 1};
+    slow_action action = {.result = true};
+    start_with_guests(&barrier, p, &action, NULL, 0);
+    party guest = strict_party(&blocker, &barrier, 1000 * NS_PER_MS);
+    (void)arrive(&guest);
+    CHECK_EQUAL(guest.result, FL_BARRIER_GIVEN_UP);
+    CHECK_EQUAL(blocker.blocker.polls, 1);
+    CHECK_EQUAL(fl_lot_walk(&barrier, NULL, NULL), 1);
+    raise_flag(&action.decided, 1);
+    join_parties(p, 2, FL_BARRIER_PASSED);
+    check_empty(&barrier, false);
+}
+
+typedef struct {
+    fl_barrier barrier;
+    party p[3];
+    slow_action action;
+    fake_blocker blocker;
+} overtaken;
+
+static bool
+become_guest(void *ctx, int polls)
+{
+    overtaken *self = ctx;
+    if (polls == 1) {
+        CHECK(self->blocker.base.timed);
+        start_parties(&self->p[1], 1, &self->barrier);
+        start_actor(&self->p[2], &self->action, &self->barrier);
+    }
+    return self->blocker.base.timed;
+}
+
+/* B8: who was asked as one that arrives, and is a guest by then, is asked again. */
+static void
+test_b8_who_becomes_a_guest_is_asked_again(void)
+{
+    overtaken self = {.action = {.result = true}};
+    self.blocker = make_fake_blocker(false, become_guest, &self); /* so that it is asked before it sleeps only */
+    fl_barrier_init(&self.barrier, 3);
+    start_parties(self.p, 1, &self.barrier);
+    party me = {.barrier = &self.barrier, .blocker = &self.blocker, .timeout_ns = 1000 * NS_PER_MS};
+    (void)arrive(&me);
+    CHECK_EQUAL(me.result, FL_BARRIER_GIVEN_UP);
+    CHECK_EQUAL(self.blocker.polls, 2);
+    raise_flag(&self.action.decided, 1);
+    join_parties(self.p, 3, FL_BARRIER_PASSED);
+    check_empty(&self.barrier, false);
+}
+
+/* When it has arrived it has a deadline again. */
+static void
+test_b8_guest_that_arrives_is_timed(void)
+{
+    fl_barrier barrier;
+    party p[2];
+    strict blocker = {.refused_poll = INT32_MAX};
+    slow_action action = {.result = true};
+    start_with_guests(&barrier, p, &action, NULL, 0);
+    party guest = strict_party(&blocker, &barrier, TIMEOUT_NS);
+    start_party(&guest);
+    wait_until_parked(&barrier, 2);
+    raise_flag(&action.decided, 1);
+    join_parties(p, 2, FL_BARRIER_PASSED);
+    join_party(&guest, FL_BARRIER_BROKEN); /* nobody else comes */
+    CHECK(blocker.was_timed);
+    check_empty(&barrier, true);
+}
+
+/* B4: a wait whose timeout is refused is timed no more. */
+static void
+test_b7_refused_timeout_is_told_to_poll(void)
+{
+    fl_barrier barrier;
+    party p[2];
+    strict blocker = {.refused_poll = 1};
+    slow_action action = {.result = true};
+    fl_barrier_init(&barrier, 2);
+    p[0] = strict_party(&blocker, &barrier, -1);
+    blocker.blocker.base.detach = detach_late; /* as above */
+    may_sleep = 0;
+    start_party(&p[0]);
+    wait_until_parked(&barrier, 1);
+    start_actor(&p[1], &action, &barrier);
+    raise_flag(&may_sleep, 1);
+    join_party(&p[0], FL_BARRIER_GIVEN_UP); /* although the action runs on */
+    CHECK(!blocker.was_timed);
+    raise_flag(&action.decided, 1);
+    join_party(&p[1], FL_BARRIER_PASSED);
+    check_empty(&barrier, false);
+}
+
 static void
 test_interrupted_guest(void)
 {
@@ -455,6 +576,10 @@ main(void)
     RUN(test_guests_of_a_barrier_that_breaks);
     RUN(test_guests_of_a_barrier_that_is_reset);
     RUN(test_guest_does_not_time_out);
+    RUN(test_b7_wait_of_a_guest_is_not_timed);
+    RUN(test_b8_who_becomes_a_guest_is_asked_again);
+    RUN(test_b8_guest_that_arrives_is_timed);
+    RUN(test_b7_refused_timeout_is_told_to_poll);
     RUN(test_interrupted_guest);
     RUN(test_guest_is_let_go_while_a_handler_runs);
     return 0;

@@ -255,6 +255,51 @@ test_t04_wait_given_up_before_it_begins(void)
 }
 
 typedef struct {
+    fake_blocker blocker, back;
+    pair pair;
+    fl_waiter rival;
+} latecomer;
+
+/* The wait has released the lock: somebody takes it, and somebody else waits for it. */
+static void
+take_and_queue(fl_blocker *base)
+{
+    latecomer *self = (latecomer *)base;
+    fake_detach(base);
+    CHECK(fl_mutex_try_lock(&self->pair.mutex));
+    queue_for_mutex(&self->rival, &self->pair.mutex, fl_clock_now_ns());
+}
+
+/* The wait is over, and wants the lock. */
+static void
+see_who_is_first(fl_blocker *base)
+{
+    latecomer *self = (latecomer *)((fake_blocker *)base)->ctx;
+    fake_detach(base);
+    CHECK_EQUAL(fl_lot_walk(&self->pair.mutex, NULL, NULL), 2);
+    CHECK(self->rival.next != NULL && self->rival.prev == NULL); /* the rival, who was there before */
+    expect_queued(&self->rival);
+    CHECK(fl_mutex_unlock(&self->pair.mutex));
+}
+
+/* A wait that has timed out begins to wait for the lock then, however long it has waited for a notification. */
+static void
+test_timed_out_waiter_is_the_last_in_the_locks_queue(void)
+{
+    latecomer self = {.pair = {.mutex = {FL_MUTEX_HELD}}};
+    self.blocker = make_fake_blocker(false, NULL, NULL);
+    self.blocker.base.detach = take_and_queue;
+    self.back = make_fake_blocker(false, NULL, &self);
+    self.back.base.detach = see_who_is_first;
+    int64_t deadline_ns = fl_deadline_after_ns(NS_PER_MS);
+    fl_cond_result result =
+        fl_cond_wait(&self.pair.cond, lock_of(&self.pair), deadline_ns, &self.blocker.base, &self.back.base);
+    CHECK_EQUAL(result, FL_COND_TIMED_OUT);
+    CHECK_EQUAL(self.back.detaches, 1);
+    CHECK(fl_mutex_unlock(&self.pair.mutex));
+}
+
+typedef struct {
     pair pair;
     int64_t timeout_ns;
     fl_cond_result result;
@@ -473,6 +518,7 @@ main(void)
     RUN(test_t01_notified_waiter_does_not_time_out);
     RUN(test_wait_without_the_lock);
     RUN(test_wait_that_times_out);
+    RUN(test_timed_out_waiter_is_the_last_in_the_locks_queue);
     RUN(test_t06_give_way);
     RUN(test_t05_depth_is_restored);
     RUN(test_t04_wait_given_up_before_it_begins);

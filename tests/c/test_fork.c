@@ -100,6 +100,8 @@ check_what_others_left(void *arg)
     /* Held by threads that do not exist: nobody gets them, and nobody hangs who does not want to. */
     CHECK(!fl_rmutex_is_owned(&self->rmutex));
     CHECK_EQUAL(fl_thread_ident(self->holder), 0);
+    CHECK(fl_thread_is_left_behind(self->holder));
+    CHECK(!fl_thread_is_left_behind(fl_thread_self()));
     int64_t deadline_ns = fl_deadline_after_ns(NS_PER_MS);
     CHECK_EQUAL(fl_lock_wait(&fl_rmutex_ops, &self->rmutex, deadline_ns, NULL), FL_LOCK_TIMED_OUT);
     CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops, &self->mutex, deadline_ns, NULL), FL_LOCK_TIMED_OUT);
@@ -383,6 +385,7 @@ check_new_threads(void *arg)
     await_flag(&self.held, 1);
     CHECK(self.holder != own);
     CHECK(fl_thread_ident(self.holder) != 0);
+    CHECK(!fl_thread_is_left_behind(self.holder) && !fl_thread_is_left_behind(own));
     pthread_t waiter = start_thread(wait_for_mutex, &self);
     wait_until_parked(&self.mutex, 1);
     raise_flag(&self.release, 1);

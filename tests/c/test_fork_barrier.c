@@ -10,7 +10,7 @@ arrive_until_complete(void *arg)
 {
     fl_barrier *barrier = arg;
     uint64_t before = fl_barrier_waiting(barrier);
-    if (!fl_barrier_would_wait(barrier)) {
+    if (!would_wait(barrier)) {
         complete(barrier);
         return;
     }
@@ -172,6 +172,34 @@ test_t34_b4_timeout_during_an_action_that_is_not_in_the_child(void)
     fork_during_the_action(&self);
 }
 
+/* B7: without a timeout too, and at once. */
+static void
+test_t34_b7_wait_during_an_action_that_is_not_in_the_child(void)
+{
+    barrier_scene self = {.forker = {.in_child = expect_acting, .goes_on = true, .end = FL_BARRIER_BROKEN}};
+    fork_during_the_action(&self);
+}
+
+/* The guest has a timeout, which does not count yet. */
+static void
+test_t34_b7_guest_of_an_action_that_is_not_in_the_child(void)
+{
+    barrier_scene self = {
+        .timeout_ns = TEST_LIMIT_S * INT64_C(1000000000),
+        .forker = {.in_child = expect_acting, .goes_on = true, .end = FL_BARRIER_BROKEN},
+        .action = {.result = true},
+    };
+    party actor;
+    fl_barrier_init(&self.barrier, 1);
+    start_actor(&actor, &self.action, &self.barrier);
+    pthread_t thread = start_thread(arrive_and_fork, &self);
+    interrupt_until(thread, &self.forker.forked, 1);
+    raise_flag(&self.action.decided, 1);
+    join_thread(thread); /* it has acted for itself */
+    CHECK_EQUAL(self.result, FL_BARRIER_PASSED);
+    join_party(&actor, FL_BARRIER_PASSED);
+}
+
 static void
 test_t34_given_up_during_an_action_that_is_not_in_the_child(void)
 {
@@ -243,6 +271,8 @@ main(void)
     RUN(test_t34_b6_fork_in_the_poll_of_a_barrier);
     RUN(test_t34_action_that_is_not_in_the_child_has_failed);
     RUN(test_t34_b4_timeout_during_an_action_that_is_not_in_the_child);
+    RUN(test_t34_b7_wait_during_an_action_that_is_not_in_the_child);
+    RUN(test_t34_b7_guest_of_an_action_that_is_not_in_the_child);
     RUN(test_t34_given_up_during_an_action_that_is_not_in_the_child);
     RUN(test_t34_handler_in_the_child_finds_the_action_gone);
     RUN(test_t34_fork_in_the_action);

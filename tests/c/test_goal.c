@@ -98,7 +98,7 @@ test_t15_times_out_after_going_back(void)
     fl_waiter_fini(&self.waiter);
 }
 
-/* It goes to the front: who came later does not pass it. */
+/* It goes to its place: who came later does not pass it. */
 static void
 test_t28_keeps_its_place(void)
 {

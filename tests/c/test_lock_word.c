@@ -263,12 +263,23 @@ release_for_others_first(void *lock, fl_waiter *later)
     return self->hands_over ? 0 : fl_mutex_ops.release_all(&self->mutex, later);
 }
 
+/* However long the machine takes for the next steps, the notified waiter is not handed the lock for its age. */
+static bool
+mark_parked_as_just_come(void *lock, fl_waiter *waiter)
+{
+    waiter->since_ns = JUST_CAME;
+    return fl_mutex_ops.mark_parked(lock, waiter);
+}
+
 static void
 wait_without_the_lock(bool hands_over)
 {
     misuse self = {.mutex = {FL_MUTEX_HELD}, .hands_over = hands_over};
     fl_lock_ops ops = fl_mutex_ops;
     ops.release_all = release_for_others_first;
+    if (!hands_over) {
+        ops.mark_parked = mark_parked_as_just_come;
+    }
     fl_cond_lock lock = {&self, &ops};
     CHECK_EQUAL(fl_cond_wait(&self.cond, lock, FL_DEADLINE_NEVER, NULL, NULL), FL_COND_NOT_HELD);
     CHECK_WORD(&self.mutex, 0, false, false);

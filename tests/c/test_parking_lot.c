@@ -3,8 +3,11 @@
 #include "check.h"
 #include "lot.h"
 
+enum { KEYS = 16 * 1024, COLLIDING = 4 };
+
 static int key_a;
 static int key_b;
+static char keys[KEYS];
 
 static void
 unpark_next(const void *key)
@@ -104,9 +107,10 @@ test_timeout_leaves_the_queue(void)
     fl_waiter_fini(&w[1]);
 }
 
-/* A thread that lost the race for what it was woken for has not lost its turn. */
+/* L9: a thread that lost the race for what it was woken for has not lost its turn, and neither has one that left for a
+ * signal handler while an older one was the first. */
 static void
-test_t28_waiter_that_comes_back_goes_to_the_front(void)
+test_t28_waiter_that_comes_back_goes_to_its_place(void)
 {
     fl_waiter w[4];
     for (int i = 0; i < 4; i++) {
@@ -118,13 +122,55 @@ test_t28_waiter_that_comes_back_goes_to_the_front(void)
     CHECK_ORDER(&key_a, &w[1], &w[2], &w[3]);
     CHECK(fl_lot_enqueue(&w[0], &key_a, agree, NULL));
     CHECK_ORDER(&key_a, &w[0], &w[1], &w[2], &w[3]);
-    expect_queued(&w[3]);
-    CHECK(fl_lot_cancel(&w[1]));
-    CHECK(fl_lot_enqueue(&w[1], &key_a, agree, NULL)); /* the first has waited longer still */
-    CHECK_ORDER(&key_a, &w[0], &w[2], &w[1]);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
+        CHECK(fl_lot_cancel(&w[i]));
+        CHECK(fl_lot_enqueue(&w[i], &key_a, agree, NULL));
+        CHECK_EQUAL(w[i].is_first, i == 0);
+        CHECK_ORDER(&key_a, &w[0], &w[1], &w[2], &w[3]);
+    }
+    for (int i = 0; i < 4; i++) {
         expect_queued(&w[i]);
     }
+}
+
+/* L9, in any order of coming, with ages that are equal, and beside another key of the bucket. */
+static void
+test_t28_queue_is_in_the_order_of_age(void)
+{
+    enum { WAITERS = 12, ROUNDS = 2000 };
+    const void *same[1];
+    uint64_t random = 1;
+    fl_waiter bystander;
+    find_colliding_keys(keys, KEYS, same, 1);
+    queue_up(&bystander, same[0]);
+    for (int round = 0; round < ROUNDS; round++) {
+        fl_waiter w[WAITERS];
+        fl_waiter *sorted[WAITERS];
+        size_t count = 0;
+        for (int i = 0; i < WAITERS; i++) {
+            CHECK_EQUAL(fl_waiter_init(&w[i], false), 0);
+            w[i].since_ns = 1 + random_below(&random, WAITERS);
+            size_t place = count++;
+            for (; place > 0 && sorted[place - 1]->since_ns > w[i].since_ns; place--) {
+                sorted[place] = sorted[place - 1];
+            }
+            sorted[place] = &w[i];
+            CHECK(fl_lot_enqueue(&w[i], keys, agree, NULL));
+            CHECK_EQUAL(w[i].is_first, place == 0);
+            check_order(keys, sorted, count);
+        }
+        for (int i = 0; i < WAITERS; i++) {
+            if (round % 2) {
+                expect_queued(&w[i]);
+            }
+            else {
+                unpark_next(keys);
+                expect_unparked(sorted[i]);
+            }
+        }
+        CHECK_ORDER(same[0], &bystander);
+    }
+    expect_queued(&bystander);
 }
 
 typedef struct {
@@ -168,10 +214,6 @@ test_unpark_one_asks_once_and_obeys(void)
     expect_unparked(&w[0]);
     expect_unparked(&w[1]);
 }
-
-enum { KEYS = 16 * 1024, COLLIDING = 4 };
-
-static char keys[KEYS];
 
 /* Queues two waiters for each of some keys of one bucket, takes those of one key out, and looks at the others. */
 static void
@@ -283,7 +325,8 @@ main(void)
     RUN(test_cancel_at_head_middle_and_tail);
     RUN(test_cancel_of_an_unparked_waiter);
     RUN(test_timeout_leaves_the_queue);
-    RUN(test_t28_waiter_that_comes_back_goes_to_the_front);
+    RUN(test_t28_waiter_that_comes_back_goes_to_its_place);
+    RUN(test_t28_queue_is_in_the_order_of_age);
     RUN(test_unpark_one_asks_once_and_obeys);
     RUN(test_keys_of_one_bucket_do_not_meet);
     RUN(test_five_thousand_waiters);

@@ -190,7 +190,7 @@ test_barging(void)
     CHECK_WORD(&sema, 0, 1); /* somebody waits still */
     CHECK(!fl_sema_try_acquire(&sema));
     CHECK_EQUAL(fl_lot_sleep(&w[0], FL_DEADLINE_NEVER, NULL), FL_WAIT_UNPARKED);
-    CHECK(fl_lock_enqueue(&fl_sema_ops, &sema, &w[0])); /* to the front */
+    CHECK(fl_lock_enqueue(&fl_sema_ops, &sema, &w[0])); /* to its place */
     CHECK_ORDER(&sema, &w[0], &w[1], &w[2]);
     CHECK(fl_sema_release(&sema, 1, FL_SEMA_MAX));
     CHECK(fl_sema_release(&sema, 1, FL_SEMA_MAX)); /* S4: one is free already, and another one is woken */

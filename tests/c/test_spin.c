@@ -674,7 +674,7 @@ test_who_waits_first_is_known(void)
     queue_all(w, 2, &key);
     CHECK(w[0].is_first);
     CHECK(!w[1].is_first);
-    /* Woken, it finds the lock gone, and comes back to the front. */
+    /* Woken, it finds the lock gone, and comes back as the first. */
     fl_lot_unpark_one(&key, unpark_it, NULL, NULL);
     CHECK_EQUAL(fl_lot_sleep(&w[0], FL_DEADLINE_NEVER, NULL), FL_WAIT_UNPARKED);
     CHECK(fl_lot_enqueue(&w[0], &key, agree, NULL));
