@@ -35,6 +35,7 @@ SOURCES = [
     "csrc/py/args.c",
     "csrc/py/block.c",
     "csrc/py/bound.c",
+    "csrc/types/kind.c",
     "csrc/types/lock.c",
     "csrc/types/rlock.c",
     "csrc/types/condition.c",

@@ -3,6 +3,7 @@
 #include "core/fork.h"
 #include "py/block.h"
 #include "py/bound.h"
+#include "types/kind.h"
 #include "types/types.h"
 
 PyDoc_STRVAR(waiters_doc,
@@ -45,7 +46,26 @@ module_waiters(PyObject *module, PyObject *primitive)
     return key ? PyLong_FromSize_t(fl_lot_walk(key, NULL, NULL)) : NULL;
 }
 
+PyDoc_STRVAR(set_patched_doc,
+             "_set_patched($module, patched, /)\n"
+             "--\n"
+             "\n"
+             "Say whether threading is patched: then the types of _thread and ours are the\n"
+             "same to isinstance().  For patch() and unpatch().");
+
+static PyObject *
+module_set_patched(PyObject *module, PyObject *patched)
+{
+    int on = PyObject_IsTrue(patched);
+    if (on < 0) {
+        return NULL;
+    }
+    fl_kind_set_patched(PyModule_GetState(module), on);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef module_methods[] = {
+    {"_set_patched", module_set_patched, METH_O, set_patched_doc},
     {"_waiters", module_waiters, METH_O, waiters_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -81,7 +101,7 @@ init_state(PyObject *module, fl_state *state)
         state->broken_barrier_error == NULL || state->signatures == NULL) {
         return -1;
     }
-    if (fl_bound_init(module, state) < 0 || fl_lock_type_init(module, state) < 0 ||
+    if (fl_bound_init(module, state) < 0 || fl_kind_init(module, state) < 0 || fl_lock_type_init(module, state) < 0 ||
         fl_rlock_type_init(module, state) < 0 || fl_condition_type_init(module, state) < 0 ||
         fl_event_type_init(module, state) < 0 || fl_semaphore_types_init(module, state) < 0 ||
         fl_barrier_type_init(module, state) < 0) {
@@ -104,6 +124,7 @@ module_exec(PyObject *module)
         return -1;
     }
     PyTypeObject *types[] = {
+        state->lock_meta,
         state->lock_type,
         state->rlock_type,
         state->condition_type,
@@ -138,6 +159,9 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->barrier_type);
     Py_VISIT(state->bound_type);
     Py_VISIT(state->bound_descriptor_type);
+    Py_VISIT(state->lock_meta);
+    Py_VISIT(state->thread_lock_type);
+    Py_VISIT(state->thread_rlock_type);
     Py_VISIT(state->stdlib_lock);
     Py_VISIT(state->stdlib_rlock);
     Py_VISIT(state->stdlib_barrier);
@@ -159,6 +183,9 @@ module_clear(PyObject *module)
     Py_CLEAR(state->barrier_type);
     Py_CLEAR(state->bound_type);
     Py_CLEAR(state->bound_descriptor_type);
+    Py_CLEAR(state->lock_meta);
+    Py_CLEAR(state->thread_lock_type);
+    Py_CLEAR(state->thread_rlock_type);
     Py_CLEAR(state->stdlib_lock);
     Py_CLEAR(state->stdlib_rlock);
     Py_CLEAR(state->stdlib_barrier);

@@ -1,8 +1,10 @@
-/* What one interpreter's copy of the module owns.  Nothing here changes after the module has been executed. */
+/* What one interpreter's copy of the module owns.  Nothing here but `patched` changes after the module has been
+ * executed. */
 
 #ifndef FL_STATE_H
 #define FL_STATE_H
 
+#include "platform/atomic.h"
 #include "py/compat.h"
 
 typedef struct {
@@ -15,6 +17,11 @@ typedef struct {
     PyTypeObject *barrier_type;
     PyTypeObject *bound_type;            /* py/bound.c; NULL where it is not used */
     PyTypeObject *bound_descriptor_type; /* the same */
+
+    PyTypeObject *lock_meta;         /* types/kind.c: the metaclass of Lock and RLock */
+    PyTypeObject *thread_lock_type;  /* the standard library's types, of the locks that _thread makes */
+    PyTypeObject *thread_rlock_type; /* the same */
+    fl_atomic_u32 patched;           /* whether `threading` is patched; types/kind.c */
 
     /* The standard library's, for the exceptions of bad calls: threading.Lock, threading.RLock, threading.Barrier. */
     PyObject *stdlib_lock;
