@@ -36,6 +36,7 @@ SOURCES = [
     "csrc/py/block.c",
     "csrc/py/bound.c",
     "csrc/py/method.c",
+    "csrc/types/kind.c",
     "csrc/types/lock.c",
     "csrc/types/rlock.c",
     "csrc/types/condition.c",

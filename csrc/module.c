@@ -4,6 +4,7 @@
 #include "py/block.h"
 #include "py/bound.h"
 #include "py/method.h"
+#include "types/kind.h"
 #include "types/types.h"
 
 PyDoc_STRVAR(waiters_doc,
@@ -46,7 +47,26 @@ module_waiters(PyObject *module, PyObject *primitive)
     return key ? PyLong_FromSize_t(fl_lot_walk(key, NULL, NULL)) : NULL;
 }
 
+PyDoc_STRVAR(set_patched_doc,
+             "_set_patched($module, patched, /)\n"
+             "--\n"
+             "\n"
+             "Say whether threading is patched: then the types of _thread and ours are the\n"
+             "same to isinstance().  For patch() and unpatch().");
+
+static PyObject *
+module_set_patched(PyObject *module, PyObject *patched)
+{
+    int on = PyObject_IsTrue(patched);
+    if (on < 0) {
+        return NULL;
+    }
+    fl_kind_set_patched(PyModule_GetState(module), on);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef module_methods[] = {
+    {"_set_patched", module_set_patched, METH_O, set_patched_doc},
     {"_waiters", module_waiters, METH_O, waiters_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -117,7 +137,8 @@ init_state(PyObject *module, fl_state *state)
         return -1;
     }
     state->methods = contents_of("pyfastlock._methods");
-    if (state->methods == NULL || fl_method_init(module, state) < 0 || fl_bound_init(module, state) < 0) {
+    if (state->methods == NULL || fl_method_init(module, state) < 0 || fl_bound_init(module, state) < 0 ||
+        fl_kind_init(module, state) < 0) {
         return -1;
     }
     if (fl_lock_type_init(module, state) < 0 || fl_rlock_type_init(module, state) < 0 ||
@@ -143,6 +164,7 @@ module_exec(PyObject *module)
         return -1;
     }
     PyTypeObject *types[] = {
+        state->lock_meta,
         state->lock_type,
         state->rlock_type,
         state->condition_type,

@@ -81,11 +81,14 @@ class _Switch:
         self.replaced.update({name: self.names[name] for name in _OURS if not self.is_ours(name)})
         if sys.version_info < (3, 12):
             _Bounded.__init__ = _init_by_base  # type: ignore[method-assign]
+        # First, so that nobody finds our types while they are not the standard library's, too.
+        _core._set_patched(True)
         self.names.update(_OURS)
 
     def restore(self) -> None:
         # What somebody else has put there meanwhile is theirs.
         self.names.update({name: old for name, old in self.replaced.items() if self.is_ours(name)})
+        _core._set_patched(False)
         self.replaced.clear()
         if sys.version_info < (3, 12):
             _Bounded.__init__ = _bounded_init  # type: ignore[method-assign]
@@ -120,7 +123,8 @@ def patch() -> None:
     - subclasses that were made before.  They work if they call their base by ``super()``; one that
       calls ``threading.Event.__init__(self)`` calls ours then, which refuses it;
     - locks that exist already.  They go on working, also together with ours, but they are no
-      faster, and ``isinstance(lock, threading.RLock)`` is no longer true of them;
+      faster, and ``isinstance(event, threading.Event)`` is no longer true of the classes but
+      ``Lock`` and ``RLock``;
     - what does not go through these names: ``_thread.allocate_lock``, ``queue.SimpleQueue``, the
       locks that the interpreter has inside, :mod:`multiprocessing`'s own primitives;
     - other interpreters.  A forked child is patched like its parent, but a process that is started

@@ -216,6 +216,23 @@ def test_not_for_other_objects(impl, kind):
         cls.__dict__["__enter__"].__get__(1, int)
 
 
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_not_for_other_classes(impl, kind):
+    """A class that has them among its attributes."""
+    cls = type(MAKE[kind](impl))
+
+    class Borrower:
+        __enter__ = vars(cls)["__enter__"]
+        __exit__ = vars(cls)["__exit__"]
+
+    for name in METHODS:
+        with pytest.raises(TypeError, match="doesn't apply to"):
+            getattr(Borrower(), name)
+    with pytest.raises(TypeError, match="doesn't apply to"):
+        with Borrower():
+            pass
+
+
 # Life
 
 
@@ -973,7 +990,7 @@ def test_the_collector_finds_the_references(kind):
 
 
 def events(kind, module, use):
-    """The events of C functions while `use(lock)` runs: kind, name, and whether it is the lock's."""
+    """The events of C functions in `use(lock)`: kind, name, and whether it is the lock's."""
     lock = MAKE[kind](module)
     use(lock)  # what is to be imported and cached
     seen = []
@@ -1260,6 +1277,10 @@ def test_the_types_end_with_their_module():
         """
         import gc, importlib.util, weakref
         spec = importlib.util.find_spec("pyfastlock._core")
+        def left():
+            modules = [type(found).__module__ for found in gc.get_objects()]
+            return sum(module.startswith("pyfastlock") for module in modules)
+        before = left()
         for _ in range(3):
             core = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(core)
@@ -1280,5 +1301,6 @@ def test_the_types_end_with_their_module():
             gc.collect()
             gc.collect()  # locks keep their types, and the collector does not know locks
             assert not any(reference() for reference in types)
+            assert left() <= before
         """
     )

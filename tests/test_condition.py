@@ -949,6 +949,26 @@ def test_instances_have_a_dict(impl):
         _ = cond.name
 
 
+def test_attributes_by_the_methods_of_object(impl):
+    class Child(impl.Condition):
+        def __setattr__(self, name, value):
+            object.__setattr__(self, name, value)
+
+        def __delattr__(self, name):
+            object.__delattr__(self, name)
+
+    for cond in (Child(), impl.Condition()):
+        cond.name = "x"
+        object.__setattr__(cond, "other", 1)
+        assert vars(cond)["name"] == "x"
+        assert cond.other == 1
+        del cond.name
+        object.__delattr__(cond, "other")
+        assert not {"name", "other"} & set(vars(cond))
+        cond.__dict__ = {"new": 2}
+        assert cond.new == 2
+
+
 def test_weak_references(cond):
     reference = weakref.ref(cond)
     assert reference() is cond

@@ -252,8 +252,7 @@ static PyType_Slot bound_slots[] = {
 static PyType_Spec bound_spec = {
     .name = "pyfastlock.bound_method",
     .basicsize = sizeof(fl_bound),
-    .flags =
-        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = bound_slots,
 };
 
@@ -273,6 +272,22 @@ make_bound(fl_bound_descriptor *descriptor, PyObject *object)
     return (PyObject *)bound;
 }
 
+static FL_SLOW PyObject *
+replace_by_ordinary(PyObject *bound)
+{
+    PyObject *method = bound ? ordinary(bound) : NULL;
+    Py_XDECREF(bound);
+    return method;
+}
+
+/* The callable or, where a profile function has to see it, the ordinary bound method.  This comes last, because the
+ * caller has to save nothing but the callable. */
+static inline PyObject *
+unless_profiled(PyObject *bound)
+{
+    return FL_LIKELY(!fl_is_profiled()) ? bound : replace_by_ordinary(bound);
+}
+
 /* What `RLock.__enter__` is: the ordinary descriptor, but for a method descriptor the one here, outside of profiles.
  * 3.11 calls a method descriptor wrongly in hot code that gives it no argument: with what is left on its stack. */
 static FL_SLOW PyObject *
@@ -284,25 +299,49 @@ get_from_type(fl_bound_descriptor *descriptor, PyObject *type)
     return bind_ordinarily(descriptor, NULL, type);
 }
 
+/* An idle callable that is now active, or NULL, without an exception, where the last of the list cannot be used. */
+static inline PyObject *
+take_idle(fl_bound_descriptor *descriptor, PyObject *object)
+{
+    fl_bound *bound = descriptor->idle[descriptor->count - 1];
+    if (FL_UNLIKELY(Py_REFCNT(bound) != 1)) {
+        return NULL; /* B2 */
+    }
+    descriptor->count--;
+    bound->self = Py_NewRef(object);
+    return (PyObject *)bound;
+}
+
+static FL_NOINLINE PyObject *
+get_slow(fl_bound_descriptor *descriptor, PyObject *object, PyObject *type)
+{
+    if (object == NULL) {
+        return get_from_type(descriptor, type);
+    }
+    if (!PyObject_TypeCheck(object, descriptor->type)) {
+        return bind_ordinarily(descriptor, object, type);
+    }
+    PyObject *bound = NULL;
+    while (bound == NULL && descriptor->count > 0) {
+        bound = take_idle(descriptor, object);
+        if (bound == NULL) {
+            Py_DECREF(descriptor->idle[--descriptor->count]);
+        }
+    }
+    return unless_profiled(bound ? bound : make_bound(descriptor, object));
+}
+
 static PyObject *
 descriptor_get(PyObject *self, PyObject *object, PyObject *type)
 {
     fl_bound_descriptor *descriptor = (fl_bound_descriptor *)self;
-    if (FL_UNLIKELY(object == NULL)) {
-        return get_from_type(descriptor, type);
-    }
-    if (FL_UNLIKELY(!PyObject_TypeCheck(object, descriptor->type) || fl_is_profiled())) {
-        return bind_ordinarily(descriptor, object, type);
-    }
-    while (FL_LIKELY(descriptor->count > 0)) {
-        fl_bound *bound = descriptor->idle[--descriptor->count];
-        if (FL_LIKELY(Py_REFCNT(bound) == 1)) {
-            bound->self = Py_NewRef(object);
-            return (PyObject *)bound;
+    if (FL_LIKELY(object && Py_IS_TYPE(object, descriptor->type) && descriptor->count > 0)) {
+        PyObject *bound = take_idle(descriptor, object);
+        if (FL_LIKELY(bound != NULL)) {
+            return unless_profiled(bound);
         }
-        Py_DECREF(bound); /* B2 */
     }
-    return make_bound(descriptor, object);
+    return get_slow(descriptor, object, type);
 }
 
 /* Called through the type: `RLock.__exit__(lock, ...)`. */

@@ -103,6 +103,9 @@ fl_type_version(PyTypeObject *type)
 /* A method that takes its arguments as a vector, for PyMethodDef.  The API asks for this cast. */
 #define FL_FASTCALL(function) ((PyCFunction)(void (*)(void))(function))
 
+/* The same for a method that also gets the class that defines it. */
+#define FL_METHOD(function) ((PyCFunction)(void (*)(void))(function))
+
 /* Takes the current exception away and returns it (NULL where there is none), and sets one, taking the reference. */
 static inline PyObject *
 fl_take_exception(void)

@@ -1,9 +1,10 @@
-/* What one interpreter's copy of the module owns.  Nothing here changes after the module has been executed, but for what the
- * watches have seen. */
+/* What one interpreter's copy of the module owns.  Nothing here changes after the module has been executed, but for `patched`
+ * and what the watches have seen. */
 
 #ifndef FL_STATE_H
 #define FL_STATE_H
 
+#include "platform/atomic.h"
 #include "py/compat.h"
 
 /* Remembers that a method of a type is the original, for as long as the type does not change: see py/method.h. */
@@ -17,6 +18,7 @@ typedef struct {
  *
  * bound_type, bound_descriptor_type   py/bound.c; NULL where it is not used
  * method_type                         py/method.c
+ * lock_meta, thread_..._type          types/kind.c
  * stdlib_...                          what `threading` has under that name when this module is imported: for the exceptions
  *                                     of bad calls, and for objects that are open (types/inside.h).  stdlib_rlock is
  *                                     _thread.RLock; stdlib_make_rlock is threading.RLock, a function, which works as long
@@ -37,6 +39,9 @@ typedef struct {
     X(PyTypeObject, bound_type)              \
     X(PyTypeObject, bound_descriptor_type)   \
     X(PyTypeObject, method_type)             \
+    X(PyTypeObject, lock_meta)               \
+    X(PyTypeObject, thread_lock_type)        \
+    X(PyTypeObject, thread_rlock_type)       \
     X(PyObject, stdlib_lock)                 \
     X(PyObject, stdlib_rlock)                \
     X(PyObject, stdlib_make_rlock)           \
@@ -60,6 +65,7 @@ typedef struct {
 #undef FL_STATE_FIELD
     /* Our Condition's methods, as its type had them at first: types/condition_replaced.c. */
     PyObject *condition_stock[FL_CONDITION_METHODS];
+    fl_atomic_u32 patched; /* types/kind.c */
     fl_method_watch semaphore_release;
     fl_method_watch bounded_release;
 } fl_state;

@@ -1,6 +1,7 @@
 /* pyfastlock.Lock, over core/mutex.h. */
 
 #include "py/bound.h"
+#include "types/kind.h"
 #include "types/types.h"
 
 /* ---- for Condition too ---- */
@@ -262,8 +263,16 @@ lock_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *
 
 /* Called where tp_vectorcall is not: Lock.__new__(Lock). */
 static PyObject *
-lock_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
+    if (PyTuple_GET_SIZE(args) > 0 || (kwargs && PyDict_GET_SIZE(kwargs) > 0)) {
+        fl_state *state = PyType_GetModuleState(type);
+        PyObject *made = PyObject_Call(state->stdlib_lock, args, kwargs);
+        Py_XDECREF(made);
+        if (made == NULL) {
+            return NULL;
+        }
+    }
     return lock_create(type);
 }
 
@@ -308,6 +317,7 @@ static PyType_Slot lock_slots[] = {
     {Py_tp_repr, lock_repr},
     {Py_tp_methods, lock_methods},
     {Py_tp_members, lock_members},
+    {Py_tp_getset, fl_kind_getset},
     {0, NULL},
 };
 
@@ -326,5 +336,6 @@ fl_lock_type_init(PyObject *module, fl_state *state)
         return -1;
     }
     state->lock_type->tp_vectorcall = lock_vectorcall;
+    fl_kind_set_meta(state, state->lock_type);
     return FL_BOUND_INSTALL(state, state->lock_type, lock_bound_enter, lock_bound_exit);
 }

@@ -1,6 +1,7 @@
 /* pyfastlock.RLock, over core/rmutex.h. */
 
 #include "py/bound.h"
+#include "types/kind.h"
 #include "types/types.h"
 
 /* ---- for Condition too ---- */
@@ -395,9 +396,7 @@ rlock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     bool has_arguments = PyTuple_GET_SIZE(args) > 0 || (kwargs && PyDict_GET_SIZE(kwargs) > 0);
     if (has_arguments && type->tp_init == PyBaseObject_Type.tp_init) {
         fl_state *state = PyModule_GetState(PyType_GetModuleByDef(type, &fl_module_def));
-        PyObject *theirs = PyObject_CallNoArgs(state->stdlib_rlock);
-        PyObject *made = theirs ? PyObject_Call((PyObject *)Py_TYPE(theirs), args, kwargs) : NULL;
-        Py_XDECREF(theirs);
+        PyObject *made = PyObject_Call((PyObject *)state->thread_rlock_type, args, kwargs);
         Py_XDECREF(made);
         if (made == NULL) {
             return NULL;
@@ -458,6 +457,7 @@ static PyType_Slot rlock_slots[] = {
     {Py_tp_repr, rlock_repr},
     {Py_tp_methods, rlock_methods},
     {Py_tp_members, rlock_members},
+    {Py_tp_getset, fl_kind_getset},
     {0, NULL},
 };
 
@@ -476,5 +476,6 @@ fl_rlock_type_init(PyObject *module, fl_state *state)
         return -1;
     }
     state->rlock_type->tp_vectorcall = rlock_vectorcall;
+    fl_kind_set_meta(state, state->rlock_type);
     return FL_BOUND_INSTALL(state, state->rlock_type, rlock_bound_enter, rlock_bound_exit);
 }
