@@ -90,14 +90,14 @@ init_state(PyObject *module, fl_state *state)
     state->broken_barrier_error = import_from("threading", "BrokenBarrierError");
     state->signatures = PyImport_ImportModule("pyfastlock._signatures");
     if (state->stdlib_lock == NULL || state->stdlib_rlock == NULL || state->stdlib_barrier == NULL ||
-        state->stdlib_release_save == NULL || state->stdlib_acquire_restore == NULL || state->broken_barrier_error == NULL || state->signatures == NULL) {
+        state->stdlib_release_save == NULL || state->stdlib_acquire_restore == NULL ||
+        state->broken_barrier_error == NULL || state->signatures == NULL) {
         return -1;
     }
     if (fl_bound_init(module, state) < 0 || fl_lock_type_init(module, state) < 0 ||
         fl_rlock_type_init(module, state) < 0 || fl_condition_type_init(module, state) < 0 ||
-        fl_condition_stock_init(state) < 0 ||
-        fl_event_type_init(module, state) < 0 || fl_semaphore_types_init(module, state) < 0 ||
-        fl_barrier_type_init(module, state) < 0) {
+        fl_condition_stock_init(state) < 0 || fl_event_type_init(module, state) < 0 ||
+        fl_semaphore_types_init(module, state) < 0 || fl_barrier_type_init(module, state) < 0) {
         return -1;
     }
     return 0;

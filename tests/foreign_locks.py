@@ -34,8 +34,8 @@ class Bare:
         self.in_fault: Callable[[], object] = lambda: None
 
     def arm(self, method: str, when: str, how: str = "raise") -> None:
-        """This thread's next wait calls `method`, which raises `when`, "before" or "after" its work; `how` is "raise"
-        or "signal", for a signal whose handler has to raise."""
+        """This thread's next wait calls `method`, which raises `when`, "before" or "after" its
+        work; `how` is "raise" or "signal", for a signal whose handler has to raise."""
         self.thread = threading.get_ident()
         if method == self.steps[0]:
             self.fault = (method, when)
@@ -151,7 +151,7 @@ class WithLocked(Bare):
         return self.inner.locked()
 
 
-class Callable_:
+class CallableObject:
     """Can be called, and is no function."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
@@ -181,9 +181,9 @@ FAULTY: dict[str, Callable[[], Bare]] = {
     "saving": Saving,
     "recursive": Recursive,
     "partial": wrapped(Bare, functools.partial),
-    "object": wrapped(Bare, Callable_),
+    "object": wrapped(Bare, CallableObject),
     "owned, partial": wrapped(Owned, functools.partial),
-    "recursive, object": wrapped(Recursive, Callable_),
+    "recursive, object": wrapped(Recursive, CallableObject),
 }
 """Locks in Python that can be told to raise."""
 
@@ -260,7 +260,6 @@ if sys.version_info >= (3, 14):
     del KINDS["threading's/recursive"]
 
 
-
 def _make_fastrlock() -> Any:
     if FREE_THREADED:
         pytest.skip("NOT RUN: fastrlock would switch the GIL on for all tests")
@@ -271,4 +270,3 @@ def _make_fastrlock() -> Any:
 
 # It has no _release_save: a wait lets go of it once.
 KINDS["fastrlock"] = Kind(_make_fastrlock, 1)
-

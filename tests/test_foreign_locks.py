@@ -11,12 +11,12 @@ but for those of replaced methods.
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
 from types import ModuleType
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from concurrency import (
@@ -27,12 +27,12 @@ from concurrency import (
     interrupt,
     join_child,
     kick_main,
+    leave_child,
     queued,
 )
 from foreign_locks import FAULTY, KINDS, Bare, Recursive
 from support import (
     DEADLINE,
-    FREE_THREADED,
     SETTLE,
     parked,
     run_in_thread,
@@ -50,18 +50,6 @@ SOON = 0.01
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> Any:
     return KINDS[request.param]
-
-
-@pytest.fixture
-def handle() -> Any:
-    """Set the handler of SIGUSR1."""
-    before = signal.getsignal(signal.SIGUSR1)
-
-    def install(fn: Any) -> None:
-        signal.signal(signal.SIGUSR1, lambda *_: fn())
-
-    yield install
-    signal.signal(signal.SIGUSR1, before)
 
 
 def take(lock: Any, times: int) -> None:
@@ -257,6 +245,30 @@ def test_a_lock_that_is_broken_for_good_is_given_up() -> None:
     assert not cond._is_owned()
 
 
+def test_an_is_owned_that_raises_says_nothing() -> None:
+    """The first exception of all is raised, and the lock is held."""
+
+    class Moody(Bare):
+        asked = 0
+
+        @property
+        def _is_owned(self) -> Any:
+            self.asked += 1
+            raise AttributeError if self.asked == 1 else KeyboardInterrupt
+
+    for when in ("before", "after"):
+        lock = Moody()
+        cond = pyfastlock.Condition(lock)
+        cond.acquire()
+        lock.arm("acquire", when)
+        with pytest.raises(Interrupt):
+            cond.wait(SOON)
+        assert lock.asked > 1
+        assert lock.inner.locked()
+        assert not lock.inner.acquire(False)
+        lock.inner.release()
+
+
 # What was notified.
 
 
@@ -400,26 +412,20 @@ def test_a_subclass_over_a_lock_that_has_the_method(impl: ModuleType, name: str)
 
 def test_an_attribute_is_called_over_an_rlock_too(impl: ModuleType) -> None:
     for name in ("_is_owned", "_release_save", "_acquire_restore"):
-        calls: list[str] = []
         cond = impl.Condition()
-
-        def call(*args: Any, name: str = name, of: Any = getattr(cond, name)) -> Any:
-            calls.append(name)
-            return of(*args)
-
-        setattr(cond, name, call)
+        attribute = Mock(side_effect=getattr(cond, name))
+        setattr(cond, name, attribute)
         with cond:
             assert cond.wait(SOON) is False
             cond.notify()
-        assert set(calls) == {name}
+        assert attribute.called
 
 
 def test_a_lock_is_not_left_alone_by_a_wait_that_does_not_know_it(impl: ModuleType) -> None:
     """A wait that calls a replaced method is woken by a notification, and then waits for the lock
     like anybody else; those who wait for the lock after it get it, too."""
     cond = impl.Condition()
-    owned = cond._is_owned
-    cond._is_owned = lambda: owned()
+    cond._is_owned = Mock(side_effect=cond._is_owned)
     waiters = [start(wait_for_notification, cond) for _ in range(3)]
     parked(cond, 3)
     for _ in range(5):
@@ -456,13 +462,18 @@ def test_wait_for_calls_a_replaced_wait_and_notify_all_a_replaced_notify(
     for name, call in (
         ("wait", lambda cond: cond.wait_for(int, SOON)),
         ("notify", lambda cond: cond.notify_all()),
-        ("notify_all", lambda cond: pytest.deprecated_call(cond.notifyAll)),
+        ("notify_all", call_the_old_name),
     ):
         calls = Calls(impl.Condition)
         cond = place(impl, calls, name, None)
         with cond:
             call(cond)
         assert set(calls.names) == {name}
+
+
+def call_the_old_name(cond: Any) -> None:
+    with pytest.deprecated_call():
+        cond.notifyAll()
 
 
 def test_an_attribute_of_another_name_changes_nothing(impl: ModuleType) -> None:
@@ -526,42 +537,39 @@ def test_signals_at_every_moment(name: str, handle: Handle) -> None:
     check_works(cond)
 
 
-@pytest.mark.skipif(not FREE_THREADED, reason="with the GIL nobody notifies while a thread forks")
-def test_fork_inside_a_release_while_others_notify() -> None:
-    """The child's wait ends, whether it had been notified or not."""
+@pytest.mark.parametrize("notified", [True, False])
+def test_fork_inside_a_release(notified: bool) -> None:
+    """The wait goes on in both processes, where the other threads are and where they are not."""
 
     class Forking(Recursive):
         pid = -1
 
         def _release_save(self) -> Any:
             saved = super()._release_save()
-            if threading.current_thread() is threading.main_thread():
-                go.set()
+            if self.pid == -1 and threading.current_thread() is threading.main_thread():
+                if notified:
+                    run_in_thread(notify, cond)
                 self.pid = fork()
                 if self.pid == 0:
                     signal.signal(signal.SIGALRM, signal.SIG_DFL)
                     signal.alarm(CHILD_LIMIT)
             return saved
 
-        def _acquire_restore(self, saved: Any) -> None:
-            if self.pid == 0:
-                os._exit(0)  # the sleep has ended; a thread that is not here may hold the lock
-            super()._acquire_restore(saved)
+    lock = Forking()
+    cond = pyfastlock.Condition(lock)
+    take(cond, 2)
+    result = cond.wait(DEADLINE if notified else SOON)
+    if lock.pid == 0:
 
-    def notify_all_when_told() -> None:
-        assert go.wait(DEADLINE)
-        with cond:
-            cond.notify_all()
+        def check() -> None:
+            assert result is notified
+            cond.release()
+            assert cond._is_owned()
+            give_back(cond, 1)
+            check_works(cond)
 
-    for _ in range(20):
-        go = threading.Event()
-        lock = Forking()
-        cond = pyfastlock.Condition(lock)
-        waiters = [wait_in_thread(cond) for _ in range(20)]
-        notifier = start(notify_all_when_told)
-        cond.acquire()
-        cond.wait(0.1)
-        cond.release()
-        join_child(lock.pid)
-        notifier.join()
-        assert [waiter.join() for waiter in waiters] == [True] * 20
+        leave_child(check)
+    assert result is notified
+    give_back(cond, 2)
+    join_child(lock.pid)
+    check_works(cond)

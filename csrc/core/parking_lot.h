@@ -83,10 +83,10 @@ struct fl_waiter {
     bool is_first;          /* it was the first for its key when it was queued */
     bool was_interrupted;   /* so its wait takes long, and it does not spin again */
     bool is_woken_with_all; /* all that wait for its key are unparked in one step, so that it need not be the first */
-    bool is_only_woken;     /* it does not wait for the lock of its condition, so that a notification never requeues it */
-    bool keeps_place;       /* stays queued while an interruption is dealt with; see L5 */
-    uint64_t thread;        /* its serial */
-    int64_t since_ns;       /* when it was first queued, for fairness; set anew by a notification */
+    bool is_only_woken; /* it does not wait for the lock of its condition, so that a notification never requeues it */
+    bool keeps_place;   /* stays queued while an interruption is dealt with; see L5 */
+    uint64_t thread;    /* its serial */
+    int64_t since_ns;   /* when it was first queued, for fairness; set anew by a notification */
     fl_parker parker;
 };
 
@@ -132,9 +132,6 @@ fl_wait_result fl_lot_sleep_for(fl_waiter *waiter, int64_t deadline_ns, fl_block
  * `is_decided(ctx)` is.  May do nothing. */
 bool fl_lot_back_off(const void *key, int64_t deadline_ns, fl_blocker *blocker, bool (*is_decided)(void *ctx),
                      void *ctx);
-
-/* For a waiter that was queued with `polling` set: the code of the runtime is over. */
-void fl_lot_end_polling(fl_waiter *waiter);
 
 /* Takes the waiter out of its queue where it has not been unparked yet.  For a wait that is abandoned before its sleep.
  * Returns false where an unparker was first; the waiter is idle afterwards either way. */
