@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from calls import NAMES, normalised, outcome
+from concurrency import run_script
 from support import start, wait_until
 
 import pyfastlock
@@ -749,3 +750,35 @@ def test_a_dict_that_is_none(kind: str, value: object) -> None:
             x.__dict__ = value
         results.append(str(caught.value))
     assert results[0] == results[1]
+
+
+OUT_OF_MEMORY = """
+import _testcapi
+made = [type("Child", (cls,), {})(*args) for cls, args in (
+    (impl.Condition, ()), (impl.Event, ()), (impl.Semaphore, ()), (impl.Barrier, (2,)))]
+texts = []
+for obj in made:
+    try:
+        obj.__init__(bad=1)
+    except TypeError as error:
+        texts.append(str(error))
+for obj, text in zip(made, texts, strict=True):
+    for i in range(60):
+        outcome = None
+        _testcapi.set_nomemory(i, i + 1)
+        try:
+            obj.__init__(bad=1)
+        except BaseException as error:
+            outcome = error
+        finally:
+            _testcapi.remove_mem_hooks()
+        if type(outcome) is not MemoryError:
+            assert type(outcome) is TypeError, (i, outcome)
+            assert str(outcome) == text, (i, outcome)
+"""
+
+
+def test_out_of_memory_in_a_wrong_call() -> None:
+    """The error stays what it is; the interpreter's debug builds abort where it is overlooked."""
+    pytest.importorskip("_testcapi", reason="NOT RUN: there is no _testcapi")
+    run_script(OUT_OF_MEMORY)

@@ -341,14 +341,6 @@ fl_lot_back_off(const void *key, int64_t deadline_ns, fl_blocker *blocker, bool 
     return decided;
 }
 
-void
-fl_lot_end_polling(fl_waiter *waiter)
-{
-    fl_bucket *bucket = fl_bucket_lock_of(waiter);
-    waiter->polling = false;
-    fl_bucket_unlock(bucket);
-}
-
 bool
 fl_lot_cancel(fl_waiter *waiter)
 {

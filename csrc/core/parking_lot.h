@@ -139,9 +139,6 @@ fl_wait_result fl_lot_sleep_for(fl_waiter *waiter, int64_t deadline_ns, fl_block
 bool fl_lot_back_off(const void *key, int64_t deadline_ns, fl_blocker *blocker, bool (*is_decided)(void *ctx),
                      void *ctx);
 
-/* For a waiter that was queued with `polling` set: the code of the runtime is over. */
-void fl_lot_end_polling(fl_waiter *waiter);
-
 /* Takes the waiter out of its queue where it has not been unparked yet.  For a wait that is abandoned before its sleep.
  * Returns false where an unparker was first; the waiter is idle afterwards either way. */
 bool fl_lot_cancel(fl_waiter *waiter);

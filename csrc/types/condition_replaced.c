@@ -12,8 +12,8 @@
 
 #include "types/condition.h"
 
-static const char *const names[FL_CONDITION_METHODS] = {
-    "wait", "notify", "_is_owned", "_release_save", "_acquire_restore", "acquire", "release"};
+static const char *const names[FL_CONDITION_METHODS] =
+    {"wait", "notify", "_is_owned", "_release_save", "_acquire_restore", "acquire", "release"};
 
 int
 fl_condition_stock_init(fl_state *state)

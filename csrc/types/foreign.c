@@ -23,7 +23,8 @@
  * F5  The first exception of all is raised, when the lock is held.  A notification that reached the wait goes to another
  *     waiter.
  * F6  A notification wakes the waiter, and never moves it to the queue of the condition's lock, which it would not wait for
- *     as the core expects: waiter->is_only_woken. */
+ *     as the core expects: waiter->is_only_woken.  The release may fork: nobody is just being woken then, because who notifies
+ *     does not detach before everybody is awake, and Python's fork() waits for the GIL or stops all threads. */
 
 #include "types/foreign.h"
 
@@ -396,10 +397,8 @@ wait_as(fl_cond *cond, PyObject *lock, const methods *use, fl_waiter *waiter, in
         return -1;
     }
     waiter->is_only_woken = true; /* F6 */
-    waiter->polling = true;       /* while Python code releases the lock */
     fl_cond_enqueue(cond, waiter);
     PyObject *saved = PyObject_CallNoArgs(use->let_go.call);
-    fl_lot_end_polling(waiter);
     if (saved) {
         (void)fl_lot_sleep(waiter, deadline_ns, &blocker.base);
         keep(&first);
