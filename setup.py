@@ -50,6 +50,7 @@ SOURCES = [
     "csrc/types/semaphore.c",
     "csrc/types/semaphore_type.c",
     "csrc/types/barrier.c",
+    "csrc/types/barrier_type.c",
 ]
 COMPILE_ARGS = ["-std=c11", "-O3", "-fvisibility=hidden", "-pthread"]
 LINK_ARGS = ["-pthread"]

@@ -182,3 +182,24 @@ class Barrier:
 
     def abort(self) -> None:
         native["Barrier.abort"](self)
+
+
+def go_on_waiting(barrier: Any, index: int, timeout: Any) -> int:
+    """The rest of `threading.Barrier.wait`, after the thread has arrived as number `index`.
+
+    For a thread that waited in a barrier of ours when that was opened.
+    """
+    with barrier._cond:
+        try:
+            barrier._wait(timeout)
+            return index
+        finally:
+            barrier._count -= 1
+            barrier._exit()
+
+
+def leave_barrier(barrier: Any) -> None:
+    """What is left of `threading.Barrier.wait` where an exception ends it."""
+    with barrier._cond:
+        barrier._count -= 1
+        barrier._exit()

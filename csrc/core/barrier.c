@@ -6,7 +6,7 @@
 
 /* ---- the word ---- */
 
-typedef enum { FILLING, ACTING, BROKEN } barrier_phase;
+typedef enum { FILLING, ACTING, BROKEN, OPENED } barrier_phase;
 
 enum { COUNT_SHIFT = 2, GENERATION_SHIFT = 34 };
 
@@ -30,6 +30,14 @@ static inline uint64_t
 generation_of(uint64_t word)
 {
     return word >> GENERATION_SHIFT;
+}
+
+/* The word of an opened barrier, which has no generation. */
+static inline uint64_t
+opened(uint64_t word)
+{
+    uint64_t count = word & (GENERATION_ONE - 1) & ~PHASE_MASK;
+    return (phase_of(word) == BROKEN ? GENERATION_ONE : 0) | count | OPENED;
 }
 
 /* The word of a new generation, of which nobody has arrived. */
@@ -66,9 +74,16 @@ fl_barrier_init(fl_barrier *barrier, uint64_t parties)
 }
 
 bool
+fl_barrier_is_opened(fl_barrier *barrier)
+{
+    return phase_of(load(barrier)) == OPENED;
+}
+
+bool
 fl_barrier_is_broken(fl_barrier *barrier)
 {
-    return phase_of(load(barrier)) == BROKEN;
+    uint64_t word = load(barrier);
+    return phase_of(word) == BROKEN || (phase_of(word) == OPENED && generation_of(word) != 0);
 }
 
 uint64_t
@@ -98,7 +113,7 @@ begin_sending(void *arg)
     if (!ctx->sent) {
         return 0;
     }
-    store(ctx->barrier, next_generation(word, ctx->phase));
+    store(ctx->barrier, ctx->phase == OPENED ? opened(word) : next_generation(word, ctx->phase));
     return SIZE_MAX;
 }
 
@@ -108,7 +123,8 @@ send(void *arg, fl_waiter *waiter)
     sending *ctx = arg;
     if (waiter->on_leave) { /* not a guest */
         waiter->handed_off = ctx->go_on;
-        waiter->place = ctx->dealt++; /* B3 */
+        waiter->notified = ctx->phase == OPENED; /* B9 */
+        waiter->place = ctx->dealt++;            /* B3 */
     }
 }
 
@@ -129,24 +145,37 @@ send_away(sending ctx)
 }
 
 static bool
-always(const fl_barrier *barrier, uint64_t word, uint64_t generation)
+unless_opened(const fl_barrier *barrier, uint64_t word, uint64_t generation)
 {
     (void)barrier;
-    (void)word;
     (void)generation;
-    return true;
+    return phase_of(word) != OPENED;
 }
 
-void
+bool
 fl_barrier_abort(fl_barrier *barrier)
 {
-    (void)send_away((sending){.barrier = barrier, .may = always, .phase = BROKEN});
+    return send_away((sending){.barrier = barrier, .may = unless_opened, .phase = BROKEN});
 }
 
-void
+bool
 fl_barrier_reset(fl_barrier *barrier)
 {
-    (void)send_away((sending){.barrier = barrier, .may = always, .phase = FILLING});
+    return send_away((sending){.barrier = barrier, .may = unless_opened, .phase = FILLING});
+}
+
+/* B9 */
+static bool
+unless_acting(const fl_barrier *barrier, uint64_t word, uint64_t generation)
+{
+    return unless_opened(barrier, word, generation) && phase_of(word) != ACTING;
+}
+
+bool
+fl_barrier_open(fl_barrier *barrier)
+{
+    return send_away((sending){.barrier = barrier, .may = unless_acting, .phase = OPENED}) ||
+           fl_barrier_is_opened(barrier);
 }
 
 /* ---- the last to arrive ---- */
@@ -259,7 +288,7 @@ watchful(fl_blocker *runtime, fl_barrier *barrier)
 
 /* ---- arriving ---- */
 
-typedef enum { NOT_YET, ARRIVED, IS_LAST, IS_GUEST, IS_ACTOR, FOUND_ABANDONED, FOUND_BROKEN } arrival;
+typedef enum { NOT_YET, ARRIVED, IS_LAST, IS_GUEST, IS_ACTOR, FOUND_ABANDONED, FOUND_BROKEN, FOUND_OPENED } arrival;
 
 typedef struct {
     fl_barrier *barrier;
@@ -279,6 +308,9 @@ arrival_at(const fl_barrier *barrier, uint64_t word)
 {
     if (phase_of(word) == BROKEN) {
         return FOUND_BROKEN;
+    }
+    if (phase_of(word) == OPENED) {
+        return FOUND_OPENED;
     }
     if (is_abandoned(barrier, word)) {
         return FOUND_ABANDONED;
@@ -350,9 +382,13 @@ may_wait(arrive_ctx *ctx, arrival wish)
 static fl_barrier_result
 wait_for_all(arrive_ctx *ctx, uint64_t *index)
 {
-    switch (fl_lot_sleep(ctx->waiter, fl_deadline_after_ns(ctx->timeout_ns), ctx->blocker)) {
+    fl_wait_result result = fl_lot_sleep(ctx->waiter, fl_deadline_after_ns(ctx->timeout_ns), ctx->blocker);
+    *index = ctx->waiter->place;
+    if (ctx->waiter->notified) {
+        return result == FL_WAIT_GIVEN_UP ? FL_BARRIER_MOVED_GIVEN_UP : FL_BARRIER_MOVED;
+    }
+    switch (result) {
         case FL_WAIT_UNPARKED:
-            *index = ctx->waiter->place;
             return ctx->waiter->handed_off ? FL_BARRIER_PASSED : FL_BARRIER_BROKEN;
         case FL_WAIT_TIMED_OUT:
             return FL_BARRIER_BROKEN;
@@ -400,6 +436,8 @@ wait_as(arrive_ctx *ctx, fl_barrier_action action, uint64_t *index)
             case FOUND_ABANDONED:
                 break_if_abandoned(barrier);
                 break; /* broken, unless it has been reset in between */
+            case FOUND_OPENED:
+                return FL_BARRIER_OPENED;
             case FOUND_BROKEN:
             case NOT_YET: /* never */
                 return FL_BARRIER_BROKEN;

@@ -5,6 +5,7 @@
  *     FILLING   it waits, or is the last and lets all go
  *     ACTING    all have arrived, and the last one runs the action; it waits until that is over, as a guest
  *     BROKEN    it does not wait
+ *     OPENED    somebody else runs the barrier from now on: it begins there.  Final; count is what it was until then
  *   count       how many have arrived and not gone on
  *   generation  how often all who waited have been sent away
  *
@@ -16,6 +17,7 @@
  *   FILLING --a wait times out--> BROKEN
  *   any     --abort--> BROKEN
  *   any     --reset--> FILLING, next generation: all who wait find it broken
+ *   FILLING, BROKEN --open--> OPENED: all who wait go on waiting elsewhere
  *
  * B1  Whoever has arrived is in the queue of the word (the last one excepted), and count is their number.  A waiter that
  *     is interrupted, or whose thread did not survive a fork, is subtracted in the step that takes it out.  Guests are
@@ -39,6 +41,9 @@
  *     - Otherwise an action that does not return keeps those who wait for it until abort or reset.
  * B8  poll() is asked only by those who have to wait, before they are queued: as one that arrives, or as a guest, and
  *     again where they become the other one.  What needs no wait is done whatever poll() would say.
+ * B9  Opening is refused while the phase is ACTING: what the action is about to end cannot go on elsewhere.  Otherwise it
+ *     takes out all who have arrived, in one step with the change of phase, and deals them the places in which they have
+ *     arrived: they still count, for whoever runs the barrier now.  From then on abort and reset change nothing here.
  *
  * Memory ordering.  What a thread did before it arrived is seen by all who go on with it, and what happened before the
  * barrier was broken by who finds it so.
@@ -68,6 +73,9 @@ typedef enum {
     FL_BARRIER_GIVEN_UP,  /* the blocker's poll(), or the action, returned false */
     FL_BARRIER_REENTERED, /* the action itself called: nobody else could let it go on */
     FL_BARRIER_NO_MEMORY,
+    FL_BARRIER_OPENED, /* it does not run here: the thread has not arrived */
+    FL_BARRIER_MOVED,  /* it was opened after the thread had arrived, as number `*index`: the wait goes on elsewhere */
+    FL_BARRIER_MOVED_GIVEN_UP, /* the same, and poll() returned false: the thread still counts there */
 } fl_barrier_result;
 
 /* `parties` is from 1 to FL_BARRIER_MAX. */
@@ -86,10 +94,18 @@ typedef struct {
 fl_barrier_result fl_barrier_wait(fl_barrier *barrier, int64_t timeout_ns, fl_barrier_action action, uint64_t *index,
                                   fl_blocker *blocker);
 
-void fl_barrier_abort(fl_barrier *barrier);
-void fl_barrier_reset(fl_barrier *barrier);
+/* Break the barrier, or make it empty and whole.  False, and nothing has happened, where it is opened. */
+bool fl_barrier_abort(fl_barrier *barrier);
+bool fl_barrier_reset(fl_barrier *barrier);
 
+/* Hands the barrier over (B9).  Returns whether it is opened: false while an action runs. */
+bool fl_barrier_open(fl_barrier *barrier);
+bool fl_barrier_is_opened(fl_barrier *barrier);
+
+/* Whether the barrier is broken, or was when it was opened. */
 bool fl_barrier_is_broken(fl_barrier *barrier);
+
+/* How many threads have arrived and not gone on, or had when it was opened. */
 uint64_t fl_barrier_waiting(fl_barrier *barrier);
 
 #endif

@@ -28,32 +28,32 @@ typedef struct {
  * methods                             a dict of what pyfastlock._methods has.  Not the module: at exit the interpreter
  *                                     empties modules while objects of ours are still used
  * originals                           a dict, by "Class.name": the methods as they were installed */
-#define FL_STATE_OBJECTS(X)                  \
-    X(PyTypeObject, lock_type)               \
-    X(PyTypeObject, rlock_type)              \
-    X(PyTypeObject, condition_type)          \
-    X(PyTypeObject, event_type)              \
-    X(PyTypeObject, semaphore_type)          \
-    X(PyTypeObject, bounded_semaphore_type)  \
-    X(PyTypeObject, barrier_type)            \
-    X(PyTypeObject, bound_type)              \
-    X(PyTypeObject, bound_descriptor_type)   \
-    X(PyTypeObject, method_type)             \
-    X(PyTypeObject, lock_meta)               \
-    X(PyTypeObject, thread_lock_type)        \
-    X(PyTypeObject, thread_rlock_type)       \
-    X(PyObject, stdlib_lock)                 \
-    X(PyObject, stdlib_rlock)                \
-    X(PyObject, stdlib_make_rlock)           \
-    X(PyObject, stdlib_condition)            \
-    X(PyObject, stdlib_event)                \
-    X(PyObject, stdlib_semaphore)            \
-    X(PyObject, stdlib_bounded_semaphore)    \
-    X(PyObject, stdlib_barrier)              \
-    X(PyObject, stdlib_release_save)         \
-    X(PyObject, stdlib_acquire_restore)      \
-    X(PyObject, broken_barrier_error)        \
-    X(PyObject, methods)                     \
+#define FL_STATE_OBJECTS(X)                 \
+    X(PyTypeObject, lock_type)              \
+    X(PyTypeObject, rlock_type)             \
+    X(PyTypeObject, condition_type)         \
+    X(PyTypeObject, event_type)             \
+    X(PyTypeObject, semaphore_type)         \
+    X(PyTypeObject, bounded_semaphore_type) \
+    X(PyTypeObject, barrier_type)           \
+    X(PyTypeObject, bound_type)             \
+    X(PyTypeObject, bound_descriptor_type)  \
+    X(PyTypeObject, method_type)            \
+    X(PyTypeObject, lock_meta)              \
+    X(PyTypeObject, thread_lock_type)       \
+    X(PyTypeObject, thread_rlock_type)      \
+    X(PyObject, stdlib_lock)                \
+    X(PyObject, stdlib_rlock)               \
+    X(PyObject, stdlib_make_rlock)          \
+    X(PyObject, stdlib_condition)           \
+    X(PyObject, stdlib_event)               \
+    X(PyObject, stdlib_semaphore)           \
+    X(PyObject, stdlib_bounded_semaphore)   \
+    X(PyObject, stdlib_barrier)             \
+    X(PyObject, stdlib_release_save)        \
+    X(PyObject, stdlib_acquire_restore)     \
+    X(PyObject, broken_barrier_error)       \
+    X(PyObject, methods)                    \
     X(PyObject, originals)
 
 /* How many methods of a Condition are called by others of its methods, or by those of a Condition over it. */

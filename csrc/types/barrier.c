@@ -1,32 +1,13 @@
-/* pyfastlock.Barrier, over core/barrier.h. */
+/* The methods of pyfastlock.Barrier, over core/barrier.h. */
 
-#include "core/barrier.h"
+#include "types/barrier.h"
 
-#include "types/types.h"
-
-typedef struct {
-    fl_instance base;
-    fl_barrier barrier; /* `parties` is 0 until __init__ has been called */
-    PyObject *action;   /* or None; as `timeout` set once by __init__, and cleared by the garbage collector */
-    PyObject *timeout;  /* the default of wait() */
-} fl_barrier_object;
-
-static inline fl_barrier_object *
-barrier_of(PyObject *self)
-{
-    return (fl_barrier_object *)self;
-}
-
-static inline fl_barrier *
-core_of(PyObject *self)
-{
-    return &barrier_of(self)->barrier;
-}
+#include "py/method.h"
 
 const void *
 fl_barrier_key(PyObject *self)
 {
-    return core_of(self);
+    return fl_barrier_core(self);
 }
 
 static PyObject *
@@ -35,15 +16,47 @@ raise_misfit(PyObject *self, const char *method, fl_call call)
     return fl_raise_misfit(fl_state_of(self), "Barrier", method, self, call);
 }
 
-/* 0, or -1 with an exception. */
-static int
-must_be_ready(PyObject *self)
+/* ---- open barriers ---- */
+
+PyObject *
+fl_barrier_call_open(PyObject *self, const char *method, fl_call call)
 {
-    if (core_of(self)->parties == 0) {
-        PyErr_SetString(PyExc_RuntimeError, "Barrier.__init__() was not called");
-        return -1;
+    return fl_inside_call(self, fl_state_of(self)->stdlib_barrier, method, call);
+}
+
+static PyObject *
+barrier_getstate(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return fl_inside_getstate(self, &fl_barrier_inside);
+}
+
+/* The barrier was opened after the thread had arrived. */
+static PyObject *
+go_on_waiting(PyObject *self, uint64_t index, int64_t deadline_ns)
+{
+    PyObject *function = PyMapping_GetItemString(fl_state_of(self)->methods, "go_on_waiting");
+    PyObject *left = function ? fl_inside_time_left(deadline_ns) : NULL;
+    PyObject *result = left ? PyObject_CallFunction(function, "OKO", self, (unsigned long long)index, left) : NULL;
+    Py_XDECREF(left);
+    Py_XDECREF(function);
+    return result;
+}
+
+/* The same, with an exception set, which stays unless leaving fails. */
+static void
+leave_open(PyObject *self)
+{
+    PyObject *exception = fl_take_exception();
+    PyObject *function = PyMapping_GetItemString(fl_state_of(self)->methods, "leave_barrier");
+    PyObject *result = function ? PyObject_CallOneArg(function, self) : NULL;
+    Py_XDECREF(function);
+    Py_XDECREF(result);
+    if (result) {
+        fl_set_exception(exception);
     }
-    return 0;
+    else {
+        Py_XDECREF(exception);
+    }
 }
 
 /* ---- waiting ---- */
@@ -63,12 +76,13 @@ run_action(void *ctx)
 }
 
 static PyObject *
-wait_with(PyObject *self, int64_t timeout_ns, fl_blocker *blocker)
+wait_with(PyObject *self, fl_call call, int64_t timeout_ns, fl_blocker *blocker)
 {
     uint64_t index;
-    PyObject *callable = Py_XNewRef(barrier_of(self)->action);
+    int64_t deadline_ns = fl_deadline_after_ns(timeout_ns);
+    PyObject *callable = Py_XNewRef(fl_barrier_of(self)->action);
     fl_barrier_action action = {.run = callable && callable != Py_None ? run_action : NULL, .ctx = callable};
-    fl_barrier_result result = fl_barrier_wait(core_of(self), timeout_ns, action, &index, blocker);
+    fl_barrier_result result = fl_barrier_wait(fl_barrier_core(self), timeout_ns, action, &index, blocker);
     Py_XDECREF(callable);
     switch (result) {
         case FL_BARRIER_PASSED:
@@ -81,6 +95,13 @@ wait_with(PyObject *self, int64_t timeout_ns, fl_blocker *blocker)
             break;
         case FL_BARRIER_NO_MEMORY:
             return PyErr_NoMemory();
+        case FL_BARRIER_OPENED:
+            return fl_barrier_call_open(self, "wait", call);
+        case FL_BARRIER_MOVED:
+            return go_on_waiting(self, index, deadline_ns);
+        case FL_BARRIER_MOVED_GIVEN_UP:
+            leave_open(self);
+            break;
         case FL_BARRIER_GIVEN_UP: /* poll(), or the action, has set the exception */
             break;
     }
@@ -103,12 +124,12 @@ raise_exception(fl_blocker *base)
 
 /* With the exception set that says what is wrong. */
 static PyObject *
-wait_with_misfit(PyObject *self)
+wait_with_misfit(PyObject *self, fl_call call)
 {
     misfit_blocker misfit = {.exception = fl_take_exception()};
     fl_py_blocker_init(&misfit.blocker, FL_DEADLINE_NEVER);
     misfit.blocker.base.poll = raise_exception;
-    PyObject *result = wait_with(self, FL_DEADLINE_NEVER, &misfit.blocker.base);
+    PyObject *result = wait_with(self, call, FL_DEADLINE_NEVER, &misfit.blocker.base);
     Py_DECREF(misfit.exception);
     return result;
 }
@@ -143,10 +164,10 @@ barrier_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *
     if (!fl_bind(call, names, 1, 0, &timeout)) {
         return raise_misfit(self, "wait", call);
     }
-    if (must_be_ready(self) < 0) {
-        return NULL;
+    if (!fl_barrier_is_closed(self)) {
+        return fl_barrier_call_open(self, "wait", call);
     }
-    PyObject *used = timeout && timeout != Py_None ? timeout : barrier_of(self)->timeout;
+    PyObject *used = timeout && timeout != Py_None ? timeout : fl_barrier_of(self)->timeout;
     used = Py_NewRef(used ? used : Py_None);
     bool fits = fl_check_addable(used) == 0 && fl_parse_timeout(self, used, &timeout_ns) == 0;
     bool never_fits = fl_is_nan(used);
@@ -154,9 +175,9 @@ barrier_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *
     if (fits) {
         fl_py_blocker blocker;
         fl_py_blocker_init(&blocker, timeout_ns);
-        return wait_with(self, timeout_ns, &blocker.base);
+        return wait_with(self, call, timeout_ns, &blocker.base);
     }
-    return never_fits ? NULL : wait_with_misfit(self);
+    return never_fits ? NULL : wait_with_misfit(self, call);
 }
 
 /* ---- breaking ---- */
@@ -177,7 +198,9 @@ barrier_reset(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject 
     if (nargs != 0 || kwnames) {
         return raise_misfit(self, "reset", (fl_call){args, nargs, kwnames});
     }
-    fl_barrier_reset(core_of(self));
+    if (fl_barrier_core(self)->parties == 0 || !fl_barrier_reset(fl_barrier_core(self))) {
+        return fl_barrier_call_open(self, "reset", (fl_call){args, nargs, kwnames});
+    }
     Py_RETURN_NONE;
 }
 
@@ -198,230 +221,16 @@ barrier_abort(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject 
     if (nargs != 0 || kwnames) {
         return raise_misfit(self, "abort", (fl_call){args, nargs, kwnames});
     }
-    fl_barrier_abort(core_of(self));
+    if (fl_barrier_core(self)->parties == 0 || !fl_barrier_abort(fl_barrier_core(self))) {
+        return fl_barrier_call_open(self, "abort", (fl_call){args, nargs, kwnames});
+    }
     Py_RETURN_NONE;
 }
 
-static PyMethodDef barrier_methods[] = {
+PyMethodDef fl_barrier_methods[] = {
     {"wait", FL_FASTCALL(barrier_wait), METH_FASTCALL | METH_KEYWORDS, barrier_wait_doc},
     {"reset", FL_FASTCALL(barrier_reset), METH_FASTCALL | METH_KEYWORDS, barrier_reset_doc},
     {"abort", FL_FASTCALL(barrier_abort), METH_FASTCALL | METH_KEYWORDS, barrier_abort_doc},
+    {"__getstate__", barrier_getstate, METH_NOARGS, fl_getstate_doc},
     {NULL, NULL, 0, NULL},
 };
-
-/* ---- creation ---- */
-
-typedef struct {
-    uint64_t parties;
-    PyObject *action;
-    PyObject *timeout;
-} barrier_arguments;
-
-/* 0, or -1 with an exception. */
-static int
-parse_parties(fl_state *state, PyObject *parties, uint64_t *count)
-{
-    int less = fl_is_less(parties, 1);
-    if (less > 0) {
-        PyObject *stdlib = PyObject_CallOneArg(state->stdlib_barrier, parties); /* says so since 3.13 */
-        if (stdlib) {
-            Py_DECREF(stdlib);
-            PyErr_SetString(PyExc_ValueError, "parties must be >= 1");
-        }
-    }
-    if (less != 0) {
-        return -1;
-    }
-    if (fl_as_count(parties, count) < 0) {
-        return -1;
-    }
-    if (*count == 0 || *count > FL_BARRIER_MAX) { /* 0: an __index__ that does not agree with `<` */
-        PyErr_SetString(PyExc_OverflowError, "the number of parties is out of range");
-        return -1;
-    }
-    return 0;
-}
-
-static int
-parse_arguments(fl_state *state, PyObject *const *values, barrier_arguments *arguments)
-{
-    arguments->action = values[1] ? values[1] : Py_None;
-    arguments->timeout = values[2] ? values[2] : Py_None;
-    return parse_parties(state, values[0], &arguments->parties);
-}
-
-static void
-set_up(fl_barrier_object *self, const barrier_arguments *arguments)
-{
-    self->action = Py_NewRef(arguments->action);
-    self->timeout = Py_NewRef(arguments->timeout);
-    fl_barrier_init(&self->barrier, arguments->parties);
-}
-
-static PyObject *
-barrier_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames)
-{
-    static const char *const names[] = {"parties", "action", "timeout"};
-    PyObject *values[3];
-    barrier_arguments arguments;
-    fl_call call = {args, PyVectorcall_NARGS(nargsf), kwnames};
-    fl_state *state = PyType_GetModuleState((PyTypeObject *)type);
-    if (!fl_bind(call, names, 3, 1, values)) {
-        return fl_raise_misfit(state, "Barrier", "__init__", Py_None, call);
-    }
-    if (parse_arguments(state, values, &arguments) < 0) {
-        return NULL;
-    }
-    fl_barrier_object *self = FL_INSTANCE_NEW(fl_barrier_object, (PyTypeObject *)type);
-    if (self) {
-        set_up(self, &arguments);
-        PyObject_GC_Track(self);
-    }
-    return (PyObject *)self;
-}
-
-/* For subclasses.  The memory is zero. */
-static PyObject *
-barrier_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
-{
-    return type->tp_alloc(type, 0);
-}
-
-static int
-barrier_init(PyObject *self, PyObject *args, PyObject *kwargs)
-{
-    static char *names[] = {"parties", "action", "timeout", NULL};
-    PyObject *values[3] = {NULL, NULL, NULL};
-    barrier_arguments arguments;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OO", names, &values[0], &values[1], &values[2])) {
-        (void)fl_raise_misfit_tuple(fl_state_of(self), "Barrier", "__init__", self, args, kwargs);
-        return -1;
-    }
-    if (parse_arguments(fl_state_of(self), values, &arguments) < 0) {
-        return -1;
-    }
-    bool again;
-    FL_BEGIN_CRITICAL_SECTION(self);
-    again = core_of(self)->parties != 0;
-    if (!again) {
-        set_up(barrier_of(self), &arguments);
-    }
-    FL_END_CRITICAL_SECTION();
-    if (again) {
-        PyErr_SetString(PyExc_RuntimeError, "Barrier.__init__() has been called already");
-    }
-    return again ? -1 : 0;
-}
-
-static int
-barrier_traverse(PyObject *self, visitproc visit, void *arg)
-{
-    Py_VISIT(barrier_of(self)->action);
-    Py_VISIT(barrier_of(self)->timeout);
-    return fl_instance_traverse(self, visit, arg);
-}
-
-static int
-barrier_clear(PyObject *self)
-{
-    Py_CLEAR(barrier_of(self)->action);
-    Py_CLEAR(barrier_of(self)->timeout);
-    return fl_instance_clear(self);
-}
-
-static void
-barrier_dealloc(PyObject *self)
-{
-    fl_instance_dealloc_as(self, barrier_dealloc, barrier_clear);
-}
-
-/* ---- looking ---- */
-
-static PyObject *
-barrier_get_parties(PyObject *self, void *Py_UNUSED(context))
-{
-    return PyLong_FromUnsignedLongLong(core_of(self)->parties);
-}
-
-static PyObject *
-barrier_get_n_waiting(PyObject *self, void *Py_UNUSED(context))
-{
-    return PyLong_FromUnsignedLongLong(fl_barrier_waiting(core_of(self)));
-}
-
-static PyObject *
-barrier_get_broken(PyObject *self, void *Py_UNUSED(context))
-{
-    return PyBool_FromLong(fl_barrier_is_broken(core_of(self)));
-}
-
-static PyObject *
-barrier_repr(PyObject *self)
-{
-    fl_barrier *barrier = core_of(self);
-    if (fl_barrier_is_broken(barrier)) {
-        return fl_instance_repr(self, "broken");
-    }
-    return fl_instance_repr(self,
-                            "waiters=%llu/%llu",
-                            (unsigned long long)fl_barrier_waiting(barrier),
-                            (unsigned long long)barrier->parties);
-}
-
-/* ---- the type ---- */
-
-PyDoc_STRVAR(barrier_doc,
-             "Barrier(parties, action=None, timeout=None)\n"
-             "--\n"
-             "\n"
-             "A meeting point: threads wait until all parties have arrived, and then all go on.\n"
-             "\n"
-             "parties: how many threads there are, an int.\n"
-             "action:  called without arguments by the last to arrive, before all go on.\n"
-             "timeout: the default of wait(), in seconds; None waits without a limit.\n"
-             "\n"
-             "Raises ValueError for less than one party.\n"
-             "\n"
-             "Mirrors threading.Barrier.");
-
-static PyMemberDef barrier_members[] = {FL_INSTANCE_MEMBERS};
-
-static PyGetSetDef barrier_getset[] = {
-    FL_INSTANCE_DICT,
-    {"parties", barrier_get_parties, NULL, "How many threads have to arrive.", NULL},
-    {"n_waiting", barrier_get_n_waiting, NULL, "How many threads wait at the barrier.", NULL},
-    {"broken", barrier_get_broken, NULL, "Whether the barrier is broken.", NULL},
-    {NULL, NULL, NULL, NULL, NULL},
-};
-
-static PyType_Slot barrier_slots[] = {
-    {Py_tp_doc, (void *)barrier_doc},
-    {Py_tp_new, barrier_new},
-    {Py_tp_init, barrier_init},
-    {Py_tp_traverse, barrier_traverse},
-    {Py_tp_clear, barrier_clear},
-    {Py_tp_dealloc, barrier_dealloc},
-    {Py_tp_repr, barrier_repr},
-    {Py_tp_methods, barrier_methods},
-    {Py_tp_members, barrier_members},
-    {Py_tp_getset, barrier_getset},
-    {0, NULL},
-};
-
-static PyType_Spec barrier_spec = {
-    .name = "pyfastlock.Barrier",
-    .basicsize = sizeof(fl_barrier_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = barrier_slots,
-};
-
-int
-fl_barrier_type_init(PyObject *module, fl_state *state)
-{
-    state->barrier_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &barrier_spec, NULL);
-    if (state->barrier_type == NULL) {
-        return -1;
-    }
-    state->barrier_type->tp_vectorcall = barrier_vectorcall;
-    return 0;
-}
