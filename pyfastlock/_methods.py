@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 native: dict[str, Callable[..., Any]] = {}
-"""The C code, by `Class.method`.  The C module fills it."""
+"""The C code, by `Class.method`.  A copy of the C module has its own, and functions that see it."""
 
 
 class Waiters:
@@ -117,7 +117,7 @@ class Condition:
     def __setstate__(self, state: Any) -> None:
         """Set the lock, and the attributes.  Takes the state of threading.Condition, too."""
         own, slots = state if isinstance(state, tuple) else (state, {})
-        native["Condition.__init__"](self, own["_lock"])
+        self._lock = own["_lock"]
         vars(self).update({name: own[name] for name in own if name not in _OF_THE_LOCK})
         for name, value in slots.items():
             setattr(self, name, value)

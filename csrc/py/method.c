@@ -176,7 +176,10 @@ fl_method_init(PyObject *module, fl_state *state)
 {
     state->method_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &method_spec, NULL);
     state->originals = PyDict_New();
-    return state->method_type && state->originals ? 0 : -1;
+    PyObject *natives = PyDict_New();
+    int status = natives ? PyDict_SetItemString(state->methods, "native", natives) : -1;
+    Py_XDECREF(natives);
+    return state->method_type && state->originals ? status : -1;
 }
 
 /* ---- installing ---- */
@@ -188,27 +191,35 @@ path_of(const char *owner, PyObject *name)
     return PyUnicode_FromFormat("%s.%U", owner, name);
 }
 
-/* Makes the C code known to the function, and gives the function what a user sees of it.  0, or -1 with an exception. */
+/* Sets what a user sees of the function.  0, or -1 with an exception. */
 static int
-tell_function(fl_state *state, const char *owner, PyObject *name, PyObject *function, PyObject *builtin)
+describe(PyObject *function, PyObject *builtin)
 {
-    PyObject *path = path_of(owner, name);
-    PyObject *natives = path ? PyMapping_GetItemString(state->methods, "native") : NULL;
-    PyObject *doc = natives ? PyObject_GetAttrString(builtin, "__doc__") : NULL;
+    PyObject *doc = PyObject_GetAttrString(builtin, "__doc__");
     PyObject *package = doc ? PyUnicode_FromString("pyfastlock") : NULL;
-    PyObject *annotations = package ? PyDict_New() : NULL; /* none, as in `threading` */
     int status = -1;
-    if (annotations && PyObject_SetItem(natives, path, builtin) == 0 &&
-        PyObject_SetAttrString(function, "__doc__", doc) == 0 &&
-        PyObject_SetAttrString(function, "__annotations__", annotations) == 0) {
+    if (package && PyObject_SetAttrString(function, "__doc__", doc) == 0) {
         status = PyObject_SetAttrString(function, "__module__", package);
     }
-    Py_XDECREF(annotations);
     Py_XDECREF(package);
     Py_XDECREF(doc);
-    Py_XDECREF(natives);
-    Py_XDECREF(path);
     return status;
+}
+
+/* A function of this module's copy alone, which finds `builtin` under `path` in `native`: the same code as `function`, and the
+ * same defaults; without annotations, as in `threading`.  NULL with an exception. */
+static PyObject *
+make_function(fl_state *state, PyObject *path, PyObject *function, PyObject *builtin)
+{
+    PyObject *natives = PyMapping_GetItemString(state->methods, "native");
+    int status = natives ? PyObject_SetItem(natives, path, builtin) : -1;
+    Py_XDECREF(natives);
+    PyObject *copy = status < 0 ? NULL : PyFunction_NewWithQualName(PyFunction_GetCode(function), state->methods, path);
+    PyObject *defaults = PyFunction_GetDefaults(function); /* borrowed */
+    if (copy && (PyFunction_SetDefaults(copy, defaults ? defaults : Py_None) < 0 || describe(copy, builtin) < 0)) {
+        Py_CLEAR(copy);
+    }
+    return copy;
 }
 
 /* The method in the place of `builtin`, or NULL with an exception. */
@@ -266,12 +277,13 @@ install_one(fl_state *state, PyTypeObject *type, const char *owner, PyObject *na
     }
     int status = -1;
     PyObject *path = path_of(owner, name);
-    PyObject *method = path ? make_method(state, type, builtin, function, original) : NULL;
-    if (method && tell_function(state, owner, name, function, builtin) == 0 &&
-        PyDict_SetItem(state->originals, path, method) == 0) {
+    PyObject *own = path ? make_function(state, path, function, builtin) : NULL;
+    PyObject *method = own ? make_method(state, type, builtin, own, original) : NULL;
+    if (method && PyDict_SetItem(state->originals, path, method) == 0) {
         status = PyDict_SetItem(type->tp_dict, name, method);
     }
     Py_XDECREF(method);
+    Py_XDECREF(own);
     Py_XDECREF(path);
     Py_XDECREF(original);
     return status;

@@ -125,8 +125,14 @@ init_as(PyObject *self, PyObject *args, PyObject *kwargs, bool bounded)
     if (unborn) {
         return 0;
     }
-    PyObject *stdlib = bounded ? state->stdlib_bounded_semaphore : state->stdlib_semaphore;
-    return fl_inside_init_again(self, &inside, stdlib, args, kwargs);
+    /* That of threading.BoundedSemaphore calls super(), which knows no object of ours. */
+    int status = fl_inside_init_again(self, &inside, state->stdlib_semaphore, args, kwargs);
+    if (status == 0 && bounded) {
+        PyObject *initial = PyLong_FromUnsignedLongLong(permits);
+        status = initial ? PyObject_SetAttrString(self, "_initial_value", initial) : -1;
+        Py_XDECREF(initial);
+    }
+    return status;
 }
 
 static int
