@@ -1,10 +1,26 @@
 #include "types/kind.h"
 
-/* The standard library's type that stands for `type`, or NULL: where `type` is not exactly one of ours, or while
- * `threading` is not patched.  Borrowed. */
-static PyTypeObject *
-theirs(fl_state *state, PyTypeObject *type)
+/* Whether the type is one of our two and not a subclass.  Subclasses are classes of Python, which can be changed. */
+static bool
+is_exact(PyTypeObject *type)
 {
+    return PyType_HasFeature(type, Py_TPFLAGS_IMMUTABLETYPE);
+}
+
+/* The standard library's type that stands for `type`, or NULL: where `type` is not exactly one of ours, while
+ * `threading` is not patched, and when the collector has begun to take the type apart.  Borrowed. */
+static PyTypeObject *
+theirs(PyTypeObject *type)
+{
+    if (!is_exact(type)) {
+        return NULL;
+    }
+    PyObject *module = PyType_GetModule(type);
+    if (module == NULL || PyModule_GetDef(module) != &fl_module_def) {
+        PyErr_Clear();
+        return NULL;
+    }
+    fl_state *state = PyModule_GetState(module);
     if (!fl_load_relaxed_u32(&state->patched)) {
         return NULL;
     }
@@ -24,7 +40,7 @@ fl_kind_set_patched(fl_state *state, bool patched)
 static PyObject *
 get_class(PyObject *self, void *Py_UNUSED(context))
 {
-    PyTypeObject *shown = theirs(fl_state_of(self), Py_TYPE(self));
+    PyTypeObject *shown = theirs(Py_TYPE(self));
     return Py_NewRef(shown ? shown : Py_TYPE(self));
 }
 
@@ -55,11 +71,9 @@ typedef int is_a_function(PyObject *object, PyObject *type);
 static PyObject *
 check(PyObject *cls, PyTypeObject *meta, const char *name, is_a_function *is_a, PyObject *object)
 {
-    fl_state *state = PyType_GetModuleState(meta);
-    bool exact = cls == (PyObject *)state->lock_type || cls == (PyObject *)state->rlock_type;
-    PyTypeObject *ordinary = exact ? &PyType_Type : meta->tp_base;
+    PyTypeObject *ordinary = is_exact((PyTypeObject *)cls) ? &PyType_Type : meta->tp_base;
     PyObject *answer = PyObject_CallMethod((PyObject *)ordinary, name, "OO", cls, object);
-    PyTypeObject *other = theirs(state, (PyTypeObject *)cls);
+    PyTypeObject *other = theirs((PyTypeObject *)cls);
     if (answer != Py_False || other == NULL) {
         return answer;
     }
