@@ -118,6 +118,18 @@ fl_load_relaxed_ptr(fl_atomic_ptr *word)
     return atomic_load_explicit(word, memory_order_relaxed);
 }
 
+static inline const void *
+fl_load_acquire_ptr(fl_atomic_ptr *word)
+{
+    return atomic_load_explicit(word, memory_order_acquire);
+}
+
+static inline void
+fl_store_release_ptr(fl_atomic_ptr *word, const void *value)
+{
+    atomic_store_explicit(word, value, memory_order_release);
+}
+
 static inline void
 fl_store_relaxed_ptr(fl_atomic_ptr *word, const void *value)
 {

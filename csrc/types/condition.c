@@ -25,16 +25,19 @@ check_foreign(PyObject *lock)
 static int
 set_lock(fl_condition_object *self, fl_state *state, PyObject *lock)
 {
-    fl_cond_lock core = {.lock = NULL, .ops = NULL};
+    void *core_lock = NULL;
+    const fl_lock_ops *ops = NULL;
     PyObject *own = lock ? Py_NewRef(lock) : fl_rlock_create(state->rlock_type);
     if (own == NULL) {
         return -1;
     }
     if (Py_IS_TYPE(own, state->rlock_type)) {
-        core = (fl_cond_lock){.lock = fl_rlock_core(own), .ops = &fl_rmutex_ops};
+        core_lock = fl_rlock_core(own);
+        ops = &fl_rmutex_ops;
     }
     else if (Py_IS_TYPE(own, state->lock_type)) {
-        core = (fl_cond_lock){.lock = fl_lock_core(own), .ops = &fl_mutex_ops};
+        core_lock = fl_lock_core(own);
+        ops = &fl_mutex_ops;
     }
     else if (check_foreign(own) < 0) {
         Py_DECREF(own);
@@ -49,8 +52,9 @@ set_lock(fl_condition_object *self, fl_state *state, PyObject *lock)
         }
         return same ? 0 : -1;
     }
-    self->core = core;
     self->lock = own;
+    self->core_lock = core_lock;
+    fl_store_release_ptr(&self->ops, ops);
     return 0;
 }
 
@@ -105,7 +109,8 @@ condition_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObj
     self->dict = NULL;
     self->weakrefs = NULL;
     self->lock = NULL;
-    self->core = (fl_cond_lock){.lock = NULL, .ops = NULL};
+    self->core_lock = NULL;
+    fl_store_relaxed_ptr(&self->ops, NULL);
     fl_cond_init(&self->cond);
     fl_store_relaxed_u32(&self->stock_version, 0);
     if (set_lock(self, state, lock) < 0) {
@@ -133,7 +138,7 @@ condition_clear(PyObject *self)
 {
     fl_condition_object *condition = fl_condition_of(self);
     Py_CLEAR(condition->dict);
-    if (condition->core.ops == NULL) {
+    if (fl_condition_ops(condition) == NULL) {
         Py_CLEAR(condition->lock);
     }
     return 0;

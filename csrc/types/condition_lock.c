@@ -9,13 +9,13 @@ static const fl_call NO_ARGUMENTS = {NULL, 0, NULL};
 static inline bool
 over_rlock(fl_condition_object *self)
 {
-    return self->core.ops == &fl_rmutex_ops;
+    return fl_condition_ops(self) == &fl_rmutex_ops;
 }
 
 static inline bool
 over_lock(fl_condition_object *self)
 {
-    return self->core.ops == &fl_mutex_ops;
+    return fl_condition_ops(self) == &fl_mutex_ops;
 }
 
 static FL_SLOW PyObject *
@@ -36,10 +36,10 @@ static inline PyObject *
 acquire(fl_condition_object *self, const char *foreign_name)
 {
     if (FL_LIKELY(over_rlock(self))) {
-        return fl_rmutex_py_lock(self->core.lock);
+        return fl_rmutex_py_lock(self->core_lock);
     }
     if (over_lock(self)) {
-        return fl_mutex_py_lock(self->core.lock);
+        return fl_mutex_py_lock(self->core_lock);
     }
     return call_foreign(self, foreign_name, "acquire", NO_ARGUMENTS);
 }
@@ -49,10 +49,10 @@ acquire_with(PyObject *self, fl_call call)
 {
     fl_condition_object *condition = fl_condition_of(self);
     if (over_rlock(condition)) {
-        return fl_rmutex_py_acquire(condition->core.lock, self, call.args, call.nargs, call.kwnames);
+        return fl_rmutex_py_acquire(condition->core_lock, self, call.args, call.nargs, call.kwnames);
     }
     if (over_lock(condition)) {
-        return fl_mutex_py_acquire(condition->core.lock, self, call.args, call.nargs, call.kwnames);
+        return fl_mutex_py_acquire(condition->core_lock, self, call.args, call.nargs, call.kwnames);
     }
     return call_foreign(condition, "acquire", "acquire", call);
 }
@@ -62,10 +62,10 @@ release(PyObject *self)
 {
     fl_condition_object *condition = fl_condition_of(self);
     if (FL_LIKELY(over_rlock(condition))) {
-        return fl_rmutex_py_release(condition->core.lock, FL_WAKE_NEXT);
+        return fl_rmutex_py_release(condition->core_lock, FL_WAKE_NEXT);
     }
     if (over_lock(condition)) {
-        return fl_mutex_py_release(condition->core.lock, FL_WAKE_NEXT);
+        return fl_mutex_py_release(condition->core_lock, FL_WAKE_NEXT);
     }
     return call_foreign(condition, "release", "release", NO_ARGUMENTS);
 }
@@ -110,10 +110,10 @@ fl_condition_locked(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     fl_condition_object *condition = fl_condition_of(self);
     if (over_rlock(condition)) {
-        return PyBool_FromLong(fl_rmutex_is_locked(condition->core.lock));
+        return PyBool_FromLong(fl_rmutex_is_locked(condition->core_lock));
     }
     if (over_lock(condition)) {
-        return PyBool_FromLong(fl_mutex_is_locked(condition->core.lock));
+        return PyBool_FromLong(fl_mutex_is_locked(condition->core_lock));
     }
     return call_foreign(condition, "locked", "locked", NO_ARGUMENTS);
 }
@@ -137,7 +137,7 @@ PyObject *
 fl_condition_enter(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     if (FL_LIKELY(nargs == 0 && kwnames == NULL && over_rlock(fl_condition_of(self)))) {
-        return fl_rmutex_py_lock(fl_condition_of(self)->core.lock);
+        return fl_rmutex_py_lock(fl_condition_of(self)->core_lock);
     }
     return enter_with(self, args, nargs, kwnames);
 }
@@ -156,7 +156,7 @@ exit_with(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwn
     if (kwnames) {
         return fl_raise_misfit(fl_state_of(self), "Condition", "__exit__", self, call);
     }
-    if (condition->core.ops == NULL) {
+    if (fl_condition_ops(condition) == NULL) {
         return call_foreign(condition, "__exit__", "release", call);
     }
     if (nargs != 3 && fl_check_with_stdlib((fl_stdlib){self, over_rlock(condition)}, true, "__exit__", call) < 0) {
@@ -169,7 +169,7 @@ PyObject *
 fl_condition_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     if (FL_LIKELY(nargs == 3 && kwnames == NULL && over_rlock(fl_condition_of(self)))) {
-        return fl_rmutex_py_release(fl_condition_of(self)->core.lock, FL_WAKE_NEXT);
+        return fl_rmutex_py_release(fl_condition_of(self)->core_lock, FL_WAKE_NEXT);
     }
     return exit_with(self, args, nargs, kwnames);
 }
@@ -217,10 +217,10 @@ fl_condition_release_save(PyObject *self, PyObject *const *args, Py_ssize_t narg
         return raise_misfit(self, "_release_save", (fl_call){args, nargs, kwnames});
     }
     if (over_rlock(condition)) {
-        return fl_rmutex_py_release_save(condition->core.lock);
+        return fl_rmutex_py_release_save(condition->core_lock);
     }
     if (over_lock(condition)) {
-        return fl_mutex_py_release(condition->core.lock, FL_WAKE_NEXT);
+        return fl_mutex_py_release(condition->core_lock, FL_WAKE_NEXT);
     }
     PyObject *lock = fl_condition_foreign_lock(condition);
     return lock ? fl_foreign_release_save(lock) : NULL;
@@ -241,10 +241,10 @@ fl_condition_acquire_restore(PyObject *self, PyObject *const *args, Py_ssize_t n
     }
     PyObject *state = args[0];
     if (over_rlock(condition)) {
-        return fl_rmutex_py_acquire_restore(condition->core.lock, self, state);
+        return fl_rmutex_py_acquire_restore(condition->core_lock, self, state);
     }
     if (over_lock(condition)) {
-        PyObject *taken = fl_mutex_py_lock(condition->core.lock);
+        PyObject *taken = fl_mutex_py_lock(condition->core_lock);
         Py_XDECREF(taken);
         return taken ? Py_NewRef(Py_None) : NULL;
     }
@@ -270,7 +270,8 @@ fl_condition_at_fork_reinit(PyObject *self, PyObject *const *args, Py_ssize_t na
             fl_state_of(self), "Condition", "_at_fork_reinit", self, (fl_call){args, nargs, kwnames});
     }
     fl_condition_object *condition = fl_condition_of(self);
-    (void)fl_cond_notify_slow(&condition->cond, 0, condition->core); /* wakes nobody, and sees whether anybody waits */
+    (void)fl_cond_notify_slow(
+        &condition->cond, 0, fl_condition_core(condition)); /* wakes nobody, and sees whether anybody waits */
     PyObject *lock = fl_condition_foreign_lock(condition);
     return lock ? PyObject_CallMethod(lock, "_at_fork_reinit", NULL) : NULL;
 }
@@ -288,7 +289,8 @@ PyObject *
 fl_condition_bound_exit(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
     PyObject *self = fl_bound_self(callable);
-    if (FL_UNLIKELY(!fl_bound_is_plain_exit(callable, nargsf, kwnames) || fl_condition_of(self)->core.ops == NULL)) {
+    if (FL_UNLIKELY(!fl_bound_is_plain_exit(callable, nargsf, kwnames) ||
+                    fl_condition_ops(fl_condition_of(self)) == NULL)) {
         return fl_bound_call_ordinary(callable, args, nargsf, kwnames);
     }
     return release(self);

@@ -17,8 +17,9 @@ fl_condition_foreign_lock(fl_condition_object *self)
 int
 fl_condition_owns(fl_condition_object *self)
 {
-    if (self->core.ops) {
-        return self->core.ops->is_owned(self->core.lock);
+    const fl_lock_ops *ops = fl_condition_ops(self);
+    if (ops) {
+        return ops->is_owned(self->core_lock);
     }
     PyObject *lock = fl_condition_foreign_lock(self);
     return lock ? fl_foreign_is_owned(lock) : -1;
@@ -28,10 +29,11 @@ fl_condition_owns(fl_condition_object *self)
 static inline bool
 owns_core(fl_condition_object *self)
 {
-    if (FL_LIKELY(self->core.ops == &fl_rmutex_ops)) {
-        return fl_rmutex_is_owned(self->core.lock);
+    const fl_lock_ops *ops = fl_condition_ops(self);
+    if (FL_LIKELY(ops == &fl_rmutex_ops)) {
+        return fl_rmutex_is_owned(self->core_lock);
     }
-    return self->core.ops == &fl_mutex_ops && fl_mutex_is_locked(self->core.lock);
+    return ops == &fl_mutex_ops && fl_mutex_is_locked(self->core_lock);
 }
 
 /* 0, or -1 with an exception that has this text.  `replaced`: as of fl_condition_replaced(). */
@@ -83,17 +85,18 @@ wait_until(fl_condition_object *self, int replaced, int64_t deadline_ns)
 {
     fl_py_blocker blocker, blocker_back;
     fl_py_blocker_init_uninterruptible(&blocker_back);
-    if (self->core.ops == NULL || replaced & FL_REPLACED_LOCK) {
+    if (fl_condition_ops(self) == NULL || replaced & FL_REPLACED_LOCK) {
         PyObject *lock = Py_NewRef(replaced & FL_REPLACED_LOCK ? (PyObject *)self : self->lock);
         int notified = fl_foreign_wait(fl_state_of((PyObject *)self), &self->cond, lock, deadline_ns);
         Py_DECREF(lock);
         return notified;
     }
     if (deadline_ns == FL_DEADLINE_PASSED) {
-        return translate(fl_cond_give_way(self->core, &blocker_back.base));
+        return translate(fl_cond_give_way(fl_condition_core(self), &blocker_back.base));
     }
     fl_py_blocker_init(&blocker, deadline_ns);
-    return translate(fl_cond_wait(&self->cond, self->core, deadline_ns, &blocker.base, &blocker_back.base));
+    return translate(
+        fl_cond_wait(&self->cond, fl_condition_core(self), deadline_ns, &blocker.base, &blocker_back.base));
 }
 
 static int
@@ -249,7 +252,7 @@ notify_counted(fl_condition_object *self, PyObject *n)
         if (count > 0) {
             size_t most =
                 (unsigned long long)count < SIZE_MAX ? (size_t)count : SIZE_MAX; /* they may differ in width */
-            (void)fl_cond_notify(&self->cond, most, self->core);
+            (void)fl_cond_notify(&self->cond, most, fl_condition_core(self));
         }
         return 0;
     }
@@ -262,7 +265,7 @@ notify_counted(fl_condition_object *self, PyObject *n)
         if (more <= 0) {
             break;
         }
-        (void)fl_cond_notify(&self->cond, 1, self->core);
+        (void)fl_cond_notify(&self->cond, 1, fl_condition_core(self));
         Py_SETREF(left, PyNumber_Subtract(left, one));
     }
     int status = left && one && more >= 0 ? 0 : -1;
@@ -299,7 +302,7 @@ notify_with(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *k
         return NULL;
     }
     if (n == NULL) {
-        (void)fl_cond_notify(&fl_condition_of(self)->cond, 1, fl_condition_of(self)->core);
+        (void)fl_cond_notify(&fl_condition_of(self)->cond, 1, fl_condition_core(fl_condition_of(self)));
     }
     Py_RETURN_NONE;
 }
@@ -341,7 +344,7 @@ fl_condition_notify_all(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     if (must_own(condition, replaced, "cannot notify on un-acquired lock") < 0) {
         return NULL;
     }
-    (void)fl_cond_notify(&condition->cond, SIZE_MAX, condition->core);
+    (void)fl_cond_notify(&condition->cond, SIZE_MAX, fl_condition_core(condition));
     Py_RETURN_NONE;
 }
 

@@ -30,7 +30,8 @@ typedef struct {
     PyObject *dict;
     PyObject *weakrefs;
     PyObject *lock;    /* set once, by __init__; cleared by the garbage collector, where it is not one of ours */
-    fl_cond_lock core; /* `lock`, where it is one of ours */
+    void *core_lock;   /* of `lock`, where it is one of ours */
+    fl_atomic_ptr ops; /* the same, an fl_lock_ops; written last: who sees it sees the two before */
     fl_cond cond;
     fl_atomic_u32 stock_version; /* for types/condition_replaced.c; 0 at first */
 } fl_condition_object;
@@ -51,6 +52,21 @@ static inline fl_condition_object *
 fl_condition_of(PyObject *self)
 {
     return (fl_condition_object *)self;
+}
+
+/* How the core locks the condition's lock; NULL where the lock is not one of ours, or not set yet.  Another thread may
+ * have the condition before its lock is set. */
+static inline const fl_lock_ops *
+fl_condition_ops(fl_condition_object *self)
+{
+    return fl_load_acquire_ptr(&self->ops);
+}
+
+static inline fl_cond_lock
+fl_condition_core(fl_condition_object *self)
+{
+    const fl_lock_ops *ops = fl_condition_ops(self);
+    return (fl_cond_lock){.lock = ops ? self->core_lock : NULL, .ops = ops};
 }
 
 /* Create the types in the state.  Return 0, or -1 with an exception. */
