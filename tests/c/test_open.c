@@ -1,5 +1,6 @@
-/* Opening (core/event.h E5, core/sema.h S6): the word is final, and who waits goes on in the other place. */
+/* Opening (core/event.h E5, core/sema.h S6, core/barrier.h B9): the word is final, and who waits goes on in the other place. */
 
+#include "barrier_helpers.h"
 #include "check.h"
 #include "core/mutex.h"
 #include "core/sema.h"
@@ -251,9 +252,146 @@ test_s6_race(void)
     }
 }
 
+/* ---- the barrier ---- */
+
+static void
+check_opened(fl_barrier *barrier, uint64_t count, bool broken)
+{
+    uint64_t index;
+    for (int again = 0; again < 2; again++) {
+        CHECK(fl_barrier_is_opened(barrier));
+        CHECK_EQUAL(fl_barrier_waiting(barrier), count);
+        CHECK_EQUAL(fl_barrier_is_broken(barrier), broken);
+        CHECK(!fl_barrier_abort(barrier));
+        CHECK(!fl_barrier_reset(barrier));
+        CHECK_EQUAL(arrive_here(barrier, &index), FL_BARRIER_OPENED);
+        CHECK(fl_barrier_open(barrier));
+    }
+    check_nobody(barrier);
+}
+
+static void
+test_b9_word_is_final(void)
+{
+    fl_barrier empty, broken, of_one;
+    fl_barrier_init(&empty, 2);
+    fl_barrier_init(&broken, 2);
+    fl_barrier_init(&of_one, 1); /* no fast path either */
+    CHECK(fl_barrier_abort(&broken));
+    CHECK(fl_barrier_open(&empty) && fl_barrier_open(&broken) && fl_barrier_open(&of_one));
+    check_opened(&empty, 0, false);
+    check_opened(&broken, 0, true);
+    check_opened(&of_one, 0, false);
+}
+
+static void
+test_b9_waiters_keep_their_places(void)
+{
+    enum { COUNT = 3 };
+    fl_barrier barrier;
+    fl_barrier_init(&barrier, COUNT + 1);
+    party parties[COUNT];
+    start_parties(parties, COUNT, &barrier);
+    CHECK(fl_barrier_open(&barrier));
+    for (size_t i = 0; i < COUNT; i++) {
+        join_party(&parties[i], FL_BARRIER_MOVED);
+        CHECK_EQUAL(parties[i].index, i);
+    }
+    check_opened(&barrier, COUNT, false);
+}
+
+typedef struct {
+    fl_barrier barrier;
+    bool goes_on;
+} barrier_scene;
+
+static bool
+open_barrier_when_queued(void *arg, int polls)
+{
+    barrier_scene *self = arg;
+    if (polls == 1) {
+        return true; /* not queued yet */
+    }
+    CHECK(fl_barrier_open(&self->barrier));
+    return self->goes_on;
+}
+
+/* A handler that interrupted the wait opens the barrier: its thread has arrived, and counts whether it goes on or not. */
+static void
+test_b9_opened_by_a_handler(void)
+{
+    for (int goes_on = 0; goes_on < 2; goes_on++) {
+        barrier_scene scene = {.goes_on = goes_on};
+        fl_barrier_init(&scene.barrier, 2);
+        fake_blocker blocker = make_fake_blocker(true, open_barrier_when_queued, &scene);
+        party self = {.barrier = &scene.barrier, .blocker = &blocker};
+        (void)arrive(&self);
+        CHECK_EQUAL(self.result, goes_on ? FL_BARRIER_MOVED : FL_BARRIER_MOVED_GIVEN_UP);
+        CHECK_EQUAL(self.index, 0);
+        check_opened(&scene.barrier, 1, false);
+    }
+}
+
+static bool
+try_to_open(void *barrier)
+{
+    CHECK(!fl_barrier_open(barrier));
+    CHECK(!fl_barrier_is_opened(barrier));
+    return true;
+}
+
+static void
+test_b9_refused_while_the_action_runs(void)
+{
+    fl_barrier barrier;
+    fl_barrier_init(&barrier, 1);
+    party self = {.barrier = &barrier, .action = {.run = try_to_open, .ctx = &barrier}};
+    (void)arrive(&self);
+    CHECK_EQUAL(self.result, FL_BARRIER_PASSED);
+    CHECK(fl_barrier_open(&barrier));
+}
+
+static void *
+open_barrier(void *barrier)
+{
+    CHECK(fl_barrier_open(barrier));
+    return NULL;
+}
+
+/* A round either ends before the barrier is opened, or nobody passes: then those who have arrived are counted. */
+static void
+test_b9_race(void)
+{
+    enum { COUNT = 3 };
+    for (int round = 0; round < ROUNDS / 2; round++) {
+        fl_barrier barrier;
+        fl_barrier_init(&barrier, COUNT);
+        party parties[COUNT];
+        for (size_t i = 0; i < COUNT; i++) {
+            parties[i] = (party){.barrier = &barrier};
+            start_party(&parties[i]);
+        }
+        pthread_t opener = start_thread(open_barrier, &barrier);
+        join_thread(opener);
+        uint64_t passed = 0, moved = 0, places = 0;
+        for (size_t i = 0; i < COUNT; i++) {
+            join_thread(parties[i].thread);
+            passed += parties[i].result == FL_BARRIER_PASSED;
+            moved += parties[i].result == FL_BARRIER_MOVED;
+            places |= parties[i].result == FL_BARRIER_MOVED ? UINT64_C(1) << parties[i].index : 0;
+            CHECK(parties[i].result == FL_BARRIER_PASSED || parties[i].result == FL_BARRIER_MOVED ||
+                  parties[i].result == FL_BARRIER_OPENED);
+        }
+        CHECK(passed == 0 || passed == COUNT);
+        CHECK_EQUAL(fl_barrier_waiting(&barrier), moved);
+        CHECK_EQUAL(places, (UINT64_C(1) << moved) - 1);
+    }
+}
+
 int
 main(void)
 {
+    install_interrupt();
     CHECK_EQUAL(fl_core_init(), 0);
     RUN(test_e5_word_is_final);
     RUN(test_e5_c5_waiters_go_to_the_condition);
@@ -262,5 +400,10 @@ main(void)
     RUN(test_e5_race);
     RUN(test_s6_word_is_final);
     RUN(test_s6_race);
+    RUN(test_b9_word_is_final);
+    RUN(test_b9_waiters_keep_their_places);
+    RUN(test_b9_opened_by_a_handler);
+    RUN(test_b9_refused_while_the_action_runs);
+    RUN(test_b9_race);
     return 0;
 }
