@@ -13,7 +13,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
 
 from pyfastlock import _core
 
@@ -29,16 +28,6 @@ _OURS: dict[str, object] = {
         "Semaphore",
     )
 }
-
-if sys.version_info < (3, 12):
-    # Its __init__ calls that of the global name `Semaphore`, which is not its base any more when
-    # that name is ours.  This one does the same by the base.
-    _Bounded = threading.BoundedSemaphore
-    _bounded_init = _Bounded.__init__
-
-    def _init_by_base(self: Any, value: int = 1) -> None:
-        super(_Bounded, self).__init__(value)
-        self._initial_value = value
 
 
 class _Switch:
@@ -79,8 +68,6 @@ class _Switch:
 
     def replace(self) -> None:
         self.replaced.update({name: self.names[name] for name in _OURS if not self.is_ours(name)})
-        if sys.version_info < (3, 12):
-            _Bounded.__init__ = _init_by_base  # type: ignore[method-assign]
         # First, so that nobody finds our types while they are not the standard library's, too.
         _core._set_patched(True)
         self.names.update(_OURS)
@@ -90,8 +77,6 @@ class _Switch:
         self.names.update({name: old for name, old in self.replaced.items() if self.is_ours(name)})
         _core._set_patched(False)
         self.replaced.clear()
-        if sys.version_info < (3, 12):
-            _Bounded.__init__ = _bounded_init  # type: ignore[method-assign]
 
     def is_ours(self, name: str) -> bool:
         return self.names[name] is _OURS[name]
@@ -120,8 +105,6 @@ def patch() -> None:
 
     - names that were imported before: after ``from threading import Lock`` a module has the
       standard library's ``Lock`` for good (:func:`unreached` finds such names);
-    - subclasses that were made before.  They work if they call their base by ``super()``; one that
-      calls ``threading.Event.__init__(self)`` calls ours then, which refuses it;
     - locks that exist already.  They go on working, also together with ours, but they are no
       faster, and ``isinstance(event, threading.Event)`` is no longer true of the classes but
       ``Lock`` and ``RLock``;
