@@ -135,14 +135,17 @@ barrier_init(PyObject *self, PyObject *args, PyObject *kwargs)
     if (parse_arguments(fl_state_of(self), values, &arguments) < 0) {
         return -1;
     }
-    bool unborn;
+    int unborn;
     FL_BEGIN_CRITICAL_SECTION(self);
-    unborn = fl_barrier_core(self)->parties == 0 && fl_inside_is_untouched(self) > 0;
-    if (unborn) {
+    unborn = fl_barrier_core(self)->parties ? 0 : fl_inside_is_untouched(self, &fl_barrier_inside);
+    if (unborn > 0) {
         set_up(fl_barrier_of(self), &arguments);
     }
     FL_END_CRITICAL_SECTION();
-    return unborn ? 0 : fl_inside_init_again(self, &fl_barrier_inside, fl_state_of(self)->stdlib_barrier, args, kwargs);
+    if (unborn != 0) {
+        return unborn < 0 ? -1 : 0;
+    }
+    return fl_inside_init_again(self, &fl_barrier_inside, fl_state_of(self)->stdlib_barrier, args, kwargs);
 }
 
 static PyObject *
