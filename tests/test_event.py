@@ -367,7 +367,7 @@ def test_a_subclass_that_does_not_call_init(impl):
 
     for event in (Child(), impl.Event.__new__(impl.Event)):
         for call in (event.set, event.clear, event.is_set, lambda e=event: e.wait(0), event.wait):
-            with pytest.raises(AttributeError, match="no attribute '_(cond|flag)'"):
+            with pytest.raises(AttributeError, match=r"no attribute '_(cond|flag)'"):
                 call()
         impl.Event.__init__(event)
         assert event.wait(0) is False

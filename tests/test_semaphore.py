@@ -619,7 +619,7 @@ def test_without_init_it_cannot_be_used(impl, make):
             lambda x=semaphore: x._value,
             lambda x=semaphore: x._cond,
         ):
-            with pytest.raises(AttributeError, match="no attribute '_(cond|value)'"):
+            with pytest.raises(AttributeError, match=r"no attribute '_(cond|value)'"):
                 call()
         make.__init__(semaphore, 2)
         assert semaphore._value == 2
