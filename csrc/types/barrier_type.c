@@ -6,6 +6,7 @@
 
 /* ---- the inside ---- */
 
+/* A thread that has arrived goes on in go_on_waiting() (I3). */
 static int
 open_barrier(PyObject *self)
 {
@@ -14,11 +15,11 @@ open_barrier(PyObject *self)
     PyObject *condition = fl_inside_put_condition(self); /* I1 */
     if (condition) {
         Py_DECREF(condition);
-        status = fl_barrier_open(fl_barrier_core(self)) ? 0 : -1; /* I2; who waits goes on in go_on_waiting() (I3) */
+        status = fl_barrier_open(fl_barrier_core(self)) ? 0 : -1; /* I2, I3 */
         if (status < 0) {
             PyErr_SetString(PyExc_AttributeError,
                             "the inside of a pyfastlock.Barrier cannot be reached while its action runs: "
-                            "wait until it is over");
+                            "try again when it is over");
         }
     }
     FL_END_CRITICAL_SECTION();
