@@ -376,7 +376,7 @@ fl_method_is_original(fl_state *state, PyTypeObject *type, const char *owner, co
 FL_SLOW bool
 fl_method_watch_slow(fl_method_watch *watch, PyTypeObject *type)
 {
-    fl_state *state = PyType_GetModuleState(type);
+    fl_state *state = PyModule_GetState(PyType_GetModuleByDef(type, &fl_module_def));
     unsigned int version = fl_type_version(type); /* before the look, which may give the type one */
     int original = fl_method_is_original(state, type, watch->owner, watch->name);
     if (original < 0) {
