@@ -569,7 +569,7 @@ def test_t32_releases_are_of_ints(call: str, number: str) -> None:
         assert state(x) == before
 
 
-MOST = 2**63 - 1
+MOST = 2**62 - 1
 
 
 @pytest.mark.parametrize("kind", ["Semaphore", "BoundedSemaphore"])
@@ -582,13 +582,13 @@ def test_t32_a_semaphore_has_at_most_so_many_permits(kind: str) -> None:
     assert x._value == MOST - 1
     x.release()
     assert x._value == MOST
-    for value in (MOST + 1, 2**64 - 1, 2**64, 2**64 + 1, 2**1000):
+    for value in (MOST + 1, 2**63 - 1, 2**64 - 1, 2**64, 2**64 + 1, 2**1000):
         for make in (cls, type("S", (cls,), {})):
             with pytest.raises(OverflowError, match="semaphore initial value is too large"):
                 make(value)
 
 
-@pytest.mark.parametrize("n", [1, 2, MOST, MOST + 1, 2**64 - 1, 2**64, 2**64 + 1, 2**70])
+@pytest.mark.parametrize("n", [1, 2, MOST, MOST + 1, 2**63, 2**64 - 1, 2**64, 2**64 + 1, 2**70])
 def test_t32_a_release_of_too_many(n: int) -> None:
     x = pyfastlock.Semaphore(MOST)
     with pytest.raises(OverflowError, match="the semaphore's value would be too large"):
@@ -673,30 +673,14 @@ def test_a_comparison_that_fails() -> None:
 @pytest.mark.parametrize(
     ("kind", "call"),
     [
-        ("Event", "set"),
-        ("Event", "clear"),
-        ("Event", "is_set"),
-        ("Event", "isSet"),
-        ("Event", "wait"),
-        ("Event", "_at_fork_reinit"),
         ("Event", "__repr__"),
-        ("Event", "__init__"),
-        ("Semaphore", "acquire"),
-        ("Semaphore", "release"),
-        ("Semaphore", "__enter__"),
-        ("Semaphore", "__exit__"),
         ("Semaphore", "__repr__"),
-        ("BoundedSemaphore", "acquire"),
-        ("BoundedSemaphore", "release"),
         ("BoundedSemaphore", "__repr__"),
-        ("Barrier", "wait"),
-        ("Barrier", "reset"),
-        ("Barrier", "abort"),
         ("Barrier", "__repr__"),
     ],
 )
-def test_methods_of_the_class_want_an_object_of_it(kind: str, call: str) -> None:
-    """As all methods in C. The stdlib's, in Python, fail later, in other ways."""
+def test_slots_of_the_class_want_an_object_of_it(kind: str, call: str) -> None:
+    """As all code in C. The stdlib's functions look for their attributes."""
     method = getattr(getattr(pyfastlock, kind), call)
     # A BoundedSemaphore is a Semaphore; a Semaphore is no BoundedSemaphore.
     others = [1, None, object(), threading.Event(), threading.Semaphore(), pyfastlock.Lock()]
@@ -709,35 +693,63 @@ def test_methods_of_the_class_want_an_object_of_it(kind: str, call: str) -> None
             method(*arguments)
 
 
+NO_OBJECT_OF_IT = ["", "1", "None", "object()", "1, 2, 3, 4, 5", "self=1", "x=1"]
+
+
+@pytest.mark.parametrize("arguments", NO_OBJECT_OF_IT)
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("Event", "set clear is_set isSet wait _at_fork_reinit"),
+        ("Semaphore", "acquire release __enter__ __exit__"),
+        ("BoundedSemaphore", "acquire release __enter__ __exit__"),
+        ("Barrier", "wait reset abort"),
+        ("Condition", "wait wait_for notify notify_all notifyAll __enter__ __exit__ _is_owned"),
+    ],
+)
+def test_methods_of_the_class_on_something_else(kind: str, names: str, arguments: str) -> None:
+    """The same error as that of the stdlib's functions, which look for their attributes."""
+    for name in names.split():
+        call = f"m.{kind}.{name}({arguments})"
+        results = [outcome(module, None, call) for module in (threading, pyfastlock)]
+        assert results[0] == results[1]
+        assert results[0].kind in ("TypeError", "AttributeError")
+
+
 @pytest.mark.parametrize("kind", ["Event", "Semaphore", "BoundedSemaphore", "Barrier"])
 def test_new_of_another_class(kind: str) -> None:
     cls = getattr(pyfastlock, kind)
-    for arguments in ((), (1,), (int,), (object,), (pyfastlock.Lock,)):
-        with pytest.raises(TypeError):
+    theirs = getattr(threading, kind)
+    for arguments in ((), (1,)):
+        with pytest.raises(TypeError) as expected:
+            theirs.__new__(*arguments)
+        with pytest.raises(TypeError) as caught:
             cls.__new__(*arguments)
+        assert str(caught.value) == str(expected.value)
+    # The stdlib's is object.__new__, which makes an object of any class.
+    for other in (int, pyfastlock.Lock):
+        with pytest.raises(TypeError):
+            cls.__new__(other)
 
 
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
-        ("Semaphore", "_value"),
-        ("BoundedSemaphore", "_value"),
-        ("BoundedSemaphore", "_initial_value"),
         ("Barrier", "parties"),
         ("Barrier", "n_waiting"),
         ("Barrier", "broken"),
     ],
 )
 def test_read_only(kind: str, name: str) -> None:
-    """The numbers of a semaphore can be written in the stdlib, past its lock."""
-    x = getattr(pyfastlock, kind)(2)
-    before = getattr(x, name)
-    with pytest.raises(AttributeError):
-        setattr(x, name, 5)
-    with pytest.raises(AttributeError):
-        delattr(x, name)
-    assert getattr(x, name) == before
-    assert vars(x) == {}
+    for module in (threading, pyfastlock):
+        x = getattr(module, kind)(2)
+        before = getattr(x, name)
+        with pytest.raises(AttributeError):
+            setattr(x, name, 5)
+        with pytest.raises(AttributeError):
+            delattr(x, name)
+        assert getattr(x, name) == before
+        assert name not in vars(x)
 
 
 @pytest.mark.parametrize("kind", ["Event", "Semaphore", "BoundedSemaphore", "Barrier"])

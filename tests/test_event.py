@@ -341,24 +341,35 @@ def test_init_again_clears(impl):
         assert event.is_set()
 
 
-def test_init_again_leaves_those_who_wait():
-    """The stdlib makes a new lock and a new list of those who wait: the old ones wait for ever."""
-    event = pyfastlock.Event()
-    waiter = start(event.wait)
-    parked(event)
-    event.__init__()
+def test_init_again_makes_a_new_one(impl):
+    """Whoever waits goes on waiting on the old condition; nothing else wakes them."""
+    event = impl.Event()
     event.set()
+    event.__init__()
+    assert not event.is_set()
+    waiter = start(event.wait, DEADLINE)
+    old = event._cond
+    parked(old)
+    event.__init__()
+    assert event._cond is not old
+    event.set()
+    assert len(old._waiters) == 1
+    with old:
+        old.notify_all()
     assert waiter.join() is True
+    assert event.is_set()
 
 
-def test_a_subclass_that_does_not_call_init_is_clear():
-    """The stdlib's fails in every method, with an AttributeError."""
-
-    class Child(pyfastlock.Event):
+def test_a_subclass_that_does_not_call_init(impl):
+    class Child(impl.Event):
         def __init__(self):
             pass
 
-    for event in (Child(), pyfastlock.Event.__new__(pyfastlock.Event)):
+    for event in (Child(), impl.Event.__new__(impl.Event)):
+        for call in (event.set, event.clear, event.is_set, lambda e=event: e.wait(0), event.wait):
+            with pytest.raises(AttributeError, match=r"no attribute '_(cond|flag)'"):
+                call()
+        impl.Event.__init__(event)
         assert event.wait(0) is False
         event.set()
         assert event.wait() is True

@@ -10,7 +10,9 @@ import io
 import pickle
 import pydoc
 import re
+import sys
 import threading
+import types
 from importlib import metadata
 
 import pytest
@@ -21,6 +23,8 @@ import pyfastlock
 KINDS = ["Lock", "RLock", "Condition", "Event", "Semaphore", "BoundedSemaphore", "Barrier"]
 WITHOUT_A_LOCK = KINDS[3:]
 """Those that the stdlib writes in Python, with a Condition inside."""
+COPIED = ["Condition", *WITHOUT_A_LOCK]
+"""Those that the stdlib writes in Python."""
 ARGUMENTS = {"Barrier": (2,)}
 PUBLIC = {
     "Lock": ["acquire", "release", "locked", "acquire_lock", "release_lock", "locked_lock"],
@@ -64,7 +68,8 @@ EXPECTED = {
     "wait": "(timeout=None)",
     "wait_for": "(predicate, timeout=None)",
     "notify": "(n=1)",
-    "_acquire_restore": "(state, /)",
+    "RLock._acquire_restore": "(state, /)",
+    "Condition._acquire_restore": "(x)",
     "Semaphore.acquire": "(blocking=True, timeout=None)",
     "Semaphore.__enter__": "(blocking=True, timeout=None)",
     "Semaphore.release": "(n=1)",
@@ -253,48 +258,71 @@ def test_pickling_raises(obj, protocol):
 
 @pytest.mark.parametrize("kind", ["Lock", "RLock"])
 @pytest.mark.parametrize("function", [copy.copy, copy.deepcopy])
-def test_copying_raises(impl, kind, function):
+def test_copying_a_lock_raises(impl, kind, function):
     with pytest.raises(TypeError, match=r"cannot pickle '.*' object"):
         function(getattr(impl, kind)())
 
 
-def test_copying_a_condition_deeply_raises(impl):
-    with pytest.raises(TypeError, match=r"cannot pickle '.*' object"):
-        copy.deepcopy(impl.Condition())
-
-
-def test_copying_a_condition_raises_here():
-    """The stdlib's copy shares the lock and the list of those who wait, without saying so."""
-    with pytest.raises(TypeError, match=r"cannot pickle 'pyfastlock\.Condition' object"):
-        copy.copy(pyfastlock.Condition())
-
-
-@pytest.mark.parametrize("kind", WITHOUT_A_LOCK)
+@pytest.mark.parametrize("kind", ["Condition", *WITHOUT_A_LOCK])
 def test_copying_deeply_raises(impl, kind):
-    with pytest.raises(TypeError, match=r"cannot pickle '.*' object"):
-        copy.deepcopy(make(impl, kind))
+    for cls in (getattr(impl, kind), type("Child", (getattr(impl, kind),), {})):
+        with pytest.raises(TypeError, match=r"cannot pickle '.*' object"):
+            copy.deepcopy(cls(*ARGUMENTS.get(kind, ())))
 
 
-@pytest.mark.parametrize("kind", WITHOUT_A_LOCK)
-def test_copying_raises_here(kind):
-    """The stdlib's copy shares the lock and the list of those who wait, but not what they wait
-    for."""
-    obj = make(pyfastlock, kind)
-    with pytest.raises(TypeError, match=rf"cannot pickle 'pyfastlock\.{kind}' object"):
-        copy.copy(obj)
-
-
-@pytest.mark.parametrize("kind", WITHOUT_A_LOCK)
+@pytest.mark.parametrize("kind", COPIED)
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_pickling_subclasses_raises(kind, protocol):
-    cls = type("Child", (getattr(pyfastlock, kind),), {"__module__": __name__})
+def test_pickling_subclasses_raises(impl, kind, protocol, monkeypatch):
+    cls = type("Child", (getattr(impl, kind),), {"__module__": __name__})
+    monkeypatch.setitem(globals(), "Child", cls)
+    monkeypatch.setitem(sys.modules, __name__, types.SimpleNamespace(Child=cls))
     obj = cls(*ARGUMENTS.get(kind, ()))
     obj.x = 1
-    with pytest.raises(TypeError):
+    errors = TypeError if protocol >= 2 else (TypeError, pickle.PicklingError)
+    with pytest.raises(errors, match=r"[Cc]an(not|'t) pickle"):
         pickle.dumps(obj, protocol)
-    for function in (copy.copy, copy.deepcopy):
-        with pytest.raises(TypeError, match=r"cannot pickle '.*Child' object"):
-            function(obj)
+
+
+@pytest.mark.parametrize("kind", COPIED)
+def test_a_copy_shares_the_lock(impl, kind):
+    """It has the attributes of the original, its condition among them, and numbers of its own."""
+    for cls in (getattr(impl, kind), type("Child", (getattr(impl, kind),), {})):
+        obj = cls(*ARGUMENTS.get(kind, ()))
+        obj.x = []
+        other = copy.copy(obj)
+        assert type(other) is cls
+        assert other is not obj
+        assert other.x is obj.x
+        name = "_lock" if kind == "Condition" else "_cond"
+        assert getattr(other, name) is getattr(obj, name)
+        other.y = 2
+        assert not hasattr(obj, "y")
+
+
+def test_a_copy_of_a_condition_can_be_waited_for(impl):
+    cond = impl.Condition(impl.Lock())
+    other = copy.copy(cond)
+    with cond:
+        assert other.acquire(False) is False
+        assert other.wait(0.001) is False
+        other.notify_all()
+    assert not cond._lock.locked()
+
+
+def test_copies_of_an_event_and_of_semaphores(impl):
+    event = impl.Event()
+    event.set()
+    other = copy.copy(event)
+    assert other.is_set()
+    other.clear()
+    assert event.is_set()
+    for kind in ("Semaphore", "BoundedSemaphore"):
+        semaphore = getattr(impl, kind)(3)
+        semaphore.acquire()
+        other = copy.copy(semaphore)
+        assert other._value == 2
+        assert other.acquire(False)
+        assert (other._value, semaphore._value) == (1, 2)
 
 
 @pytest.mark.parametrize("kind", WITHOUT_A_LOCK)
@@ -314,18 +342,17 @@ def find(module, name):
     return make(importlib.import_module(module), name)
 
 
-def test_copying_subclasses_raises():
+def test_copying_an_rlock_of_a_subclass_raises():
+    """The stdlib's says the same, of its own class."""
+
     class Child(pyfastlock.RLock):
         pass
 
-    class CondChild(pyfastlock.Condition):
-        pass
-
-    for obj in (Child(), CondChild()):
-        obj.x = 1
-        for function in (copy.copy, copy.deepcopy, pickle.dumps):
-            with pytest.raises(TypeError, match="cannot pickle"):
-                function(obj)
+    obj = Child()
+    obj.x = 1
+    for function in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="cannot pickle"):
+            function(obj)
 
 
 # Identity
@@ -399,14 +426,17 @@ def test_signature(kind, name):
 @pytest.mark.parametrize(("kind", "name"), EVERY_METHOD)
 def test_signature_is_the_stdlibs(kind, name):
     """Wherever the stdlib's has one: its C types do not before 3.13."""
-    theirs = getattr(make(threading, kind), name, None)
+    # An object of the stdlib's Condition has that of its lock; its class has a function.
+    of_the_class = (kind, name) == ("Condition", "_acquire_restore")
+    theirs = getattr(make(threading, kind) if not of_the_class else threading.Condition, name, None)
     if theirs is None:
         pytest.skip(f"this version's {kind} does not have {name}")
     try:
         expected = inspect.signature(theirs)
     except ValueError:
         pytest.skip("this version's has no signature")
-    assert inspect.signature(getattr(make(pyfastlock, kind), name)) == expected
+    ours = make(pyfastlock, kind) if not of_the_class else pyfastlock.Condition
+    assert inspect.signature(getattr(ours, name)) == expected
 
 
 @pytest.mark.parametrize(
@@ -429,10 +459,13 @@ def test_signature_of_the_constructors(kind, expected):
 
 @pytest.mark.parametrize(("kind", "name"), EVERY_METHOD)
 def test_text_signature(kind, name):
-    cls = getattr(pyfastlock, kind)
-    text = getattr(cls, name).__text_signature__
-    assert text.startswith("($self")
-    assert text.endswith(")")
+    """What is written in C has one; a function has none."""
+    method = getattr(getattr(pyfastlock, kind), name)
+    if inspect.isfunction(method):
+        assert not hasattr(method, "__text_signature__")
+    else:
+        assert method.__text_signature__.startswith("($self")
+        assert method.__text_signature__.endswith(")")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -447,9 +480,7 @@ def test_help(kind):
         assert len(out.getvalue()) > 40
     text = pydoc.render_doc(cls, renderer=pydoc.plaintext)
     for name in PUBLIC[kind] + PROPERTIES.get(kind, []):
-        if name.startswith("_"):
-            continue
-        assert name in text
+        assert name in text or name.startswith("_")
 
 
 def test_help_on_the_module():
@@ -473,11 +504,9 @@ def test_dir_has_all_that_the_stdlibs_has(kind):
     ours = set(dir(make(pyfastlock, kind)))
     of_python_classes = {"__static_attributes__", "__firstlineno__", "__annotations__"}
     of_python_classes |= {"__annotate_func__", "__annotations_cache__"}
-    internal = {"_waiters", "__weakref__", "__slotnames__"}
-    if kind in WITHOUT_A_LOCK:
+    internal = {"__weakref__", "__slotnames__"}
+    if kind == "Barrier":
         internal |= {"_cond"}
-    if kind == "Event":
-        internal |= {"_flag"}
     if kind == "Barrier":
         internal |= {"_action", "_timeout", "_parties", "_state", "_count"}
         internal |= {"_enter", "_exit", "_release", "_wait", "_break"}
@@ -491,15 +520,32 @@ def test_nothing_public_beyond_the_stdlibs(kind):
     assert ours == set(PUBLIC[kind]) | properties
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_types_are_immutable(kind):
-    cls = getattr(pyfastlock, kind)
-    name = PUBLIC[kind][0]
-    for change in (lambda: setattr(cls, "x", 1), lambda: setattr(cls, name, None)):
-        with pytest.raises(TypeError, match=f"immutable type 'pyfastlock.{kind}'"):
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_the_locks_are_immutable(impl, kind):
+    cls = type(getattr(impl, kind)())
+    for change in (
+        lambda: setattr(cls, "x", 1),
+        lambda: setattr(cls, "acquire", None),
+        lambda: delattr(cls, "acquire"),
+    ):
+        with pytest.raises(TypeError, match=r"immutable type '\w+\.\w+'"):
             change()
-    with pytest.raises(TypeError, match="immutable type"):
-        delattr(cls, name)
+
+
+@pytest.mark.parametrize("kind", COPIED)
+def test_the_other_classes_can_be_changed(impl, kind, monkeypatch):
+    cls = getattr(impl, kind)
+    obj = make(impl, kind)
+    monkeypatch.setattr(cls, "x", 1, raising=False)
+    assert obj.x == 1
+    monkeypatch.undo()
+    assert not hasattr(obj, "x")
+    name = PUBLIC[kind][-1]
+    method = getattr(cls, name)
+    monkeypatch.delattr(cls, name)
+    assert getattr(cls, name, None) is not method
+    monkeypatch.undo()
+    assert getattr(cls, name) is method
 
 
 @pytest.mark.parametrize("kind", ["Lock", "RLock"])

@@ -18,15 +18,32 @@ typedef struct {
 
 /* ---- calls ---- */
 
+/* What the method is called on, also by the name `self`; NULL where that is missing. */
+static PyObject *
+object_of(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (nargs > 0) {
+        return args[0];
+    }
+    for (Py_ssize_t i = 0; kwnames && i < PyTuple_GET_SIZE(kwnames); i++) {
+        if (fl_is_name(PyTuple_GET_ITEM(kwnames, i), "self")) {
+            return args[i];
+        }
+    }
+    return NULL;
+}
+
 /* Any call but that of a fast method on an instance of exactly one of our types, without a profiler. */
 static FL_NOINLINE PyObject *
 call_slow(fl_method *method, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
     Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
-    if (nargs > 0 && !PyObject_TypeCheck(args[0], method->type) && method->original) {
+    PyObject *object = object_of(args, nargs, kwnames);
+    bool ours = object && PyObject_TypeCheck(object, method->type);
+    if (!ours && method->original) {
         return PyObject_Vectorcall(method->original, args, nargsf, kwnames);
     }
-    if (nargs == 0 || fl_is_profiled() || !PyObject_TypeCheck(args[0], method->type)) {
+    if (nargs == 0 || !ours || fl_is_profiled()) {
         return PyObject_Vectorcall(method->function, args, nargsf, kwnames);
     }
     if (method->call == NULL) {
@@ -359,7 +376,7 @@ fl_method_is_original(fl_state *state, PyTypeObject *type, const char *owner, co
 FL_SLOW bool
 fl_method_watch_slow(fl_method_watch *watch, PyTypeObject *type)
 {
-    fl_state *state = PyType_GetModuleState(type);
+    fl_state *state = PyModule_GetState(PyType_GetModuleByDef(type, &fl_module_def));
     unsigned int version = fl_type_version(type); /* before the look, which may give the type one */
     int original = fl_method_is_original(state, type, watch->owner, watch->name);
     if (original < 0) {

@@ -36,7 +36,8 @@ void fl_method_share(PyTypeObject *type, PyTypeObject *subtype);
  * nor an assignment has replaced it.  -1 with an exception. */
 int fl_method_is_original(fl_state *state, PyTypeObject *type, const char *owner, const char *name);
 
-/* The same for `type`, one of ours, without a look most of the time.  Any doubt is a no. */
+/* The same without a look most of the time.  `type` is one of ours or, where somebody has assigned to __class__, a subclass
+ * of one.  Any doubt is a no. */
 bool fl_method_watch_slow(fl_method_watch *watch, PyTypeObject *type);
 
 static inline bool

@@ -6,6 +6,7 @@
 
 /* ---- the inside ---- */
 
+/* A thread that has arrived goes on in go_on_waiting() (I3). */
 static int
 open_barrier(PyObject *self)
 {
@@ -14,11 +15,11 @@ open_barrier(PyObject *self)
     PyObject *condition = fl_inside_put_condition(self); /* I1 */
     if (condition) {
         Py_DECREF(condition);
-        status = fl_barrier_open(fl_barrier_core(self)) ? 0 : -1; /* I2; who waits goes on in go_on_waiting() (I3) */
+        status = fl_barrier_open(fl_barrier_core(self)) ? 0 : -1; /* I2, I3 */
         if (status < 0) {
             PyErr_SetString(PyExc_AttributeError,
                             "the inside of a pyfastlock.Barrier cannot be reached while its action runs: "
-                            "wait until it is over");
+                            "try again when it is over");
         }
     }
     FL_END_CRITICAL_SECTION();
@@ -135,14 +136,17 @@ barrier_init(PyObject *self, PyObject *args, PyObject *kwargs)
     if (parse_arguments(fl_state_of(self), values, &arguments) < 0) {
         return -1;
     }
-    bool unborn;
+    int unborn;
     FL_BEGIN_CRITICAL_SECTION(self);
-    unborn = fl_barrier_core(self)->parties == 0 && fl_inside_is_untouched(self) > 0;
-    if (unborn) {
+    unborn = fl_barrier_core(self)->parties ? 0 : fl_inside_is_untouched(self, &fl_barrier_inside);
+    if (unborn > 0) {
         set_up(fl_barrier_of(self), &arguments);
     }
     FL_END_CRITICAL_SECTION();
-    return unborn ? 0 : fl_inside_init_again(self, &fl_barrier_inside, fl_state_of(self)->stdlib_barrier, args, kwargs);
+    if (unborn != 0) {
+        return unborn < 0 ? -1 : 0;
+    }
+    return fl_inside_init_again(self, &fl_barrier_inside, fl_state_of(self)->stdlib_barrier, args, kwargs);
 }
 
 static PyObject *

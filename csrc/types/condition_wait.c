@@ -339,7 +339,9 @@ fl_condition_notify_all(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     int replaced = fl_condition_replaced(condition);
     if (replaced > 0 && replaced & FL_REPLACED_NOTIFY) {
         size_t count = fl_lot_walk(&condition->cond, NULL, NULL);
-        return PyObject_CallMethod(self, "notify", "n", (Py_ssize_t)count);
+        PyObject *result = PyObject_CallMethod(self, "notify", "n", (Py_ssize_t)count);
+        Py_XDECREF(result);
+        return result ? Py_NewRef(Py_None) : NULL;
     }
     if (must_own(condition, replaced, "cannot notify on un-acquired lock") < 0) {
         return NULL;
@@ -363,5 +365,7 @@ fl_condition_notifyAll(PyObject *self, PyObject *const *args, Py_ssize_t nargs, 
     if (PyErr_WarnEx(PyExc_DeprecationWarning, "notifyAll() is deprecated, use notify_all() instead", 1) < 0) {
         return NULL;
     }
-    return fl_call_method(self, "notify_all");
+    PyObject *result = fl_call_method(self, "notify_all");
+    Py_XDECREF(result);
+    return result ? Py_NewRef(Py_None) : NULL;
 }

@@ -283,7 +283,7 @@ event_init(PyObject *self, PyObject *args, PyObject *kwargs)
         (void)fl_raise_misfit_tuple(fl_state_of(self), "Event", "__init__", self, args, kwargs);
         return -1;
     }
-    int untouched = fl_inside_is_untouched(self);
+    int untouched = fl_inside_is_untouched(self, &inside);
     if (untouched < 0) {
         return -1;
     }

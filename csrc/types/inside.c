@@ -42,14 +42,33 @@ fl_inside_put_condition(PyObject *self)
     return condition;
 }
 
-int
-fl_inside_is_untouched(PyObject *self)
+/* Whether the object has the attribute, or its class hides ours: 1, 0, or -1 with an exception. */
+static int
+is_touched(PyObject *self, const PyGetSetDef *entry)
 {
     PyObject *dict = ((fl_instance *)self)->dict; /* borrowed: nobody else has an object that is being made */
-    PyObject *key = dict ? PyUnicode_InternFromString("_cond") : NULL;
-    int contains = key ? PyDict_Contains(dict, key) : dict ? -1 : 0;
-    Py_XDECREF(key);
-    return contains < 0 ? -1 : !contains;
+    PyObject *name = PyUnicode_InternFromString(entry->name);
+    PyObject *found = name ? PyObject_GetAttr((PyObject *)Py_TYPE(self), name) : NULL;
+    int touched = -1;
+    if (found) {
+        touched = !Py_IS_TYPE(found, &PyGetSetDescr_Type) || ((PyGetSetDescrObject *)found)->d_getset != entry;
+    }
+    if (touched == 0 && dict) {
+        touched = PyDict_Contains(dict, name);
+    }
+    Py_XDECREF(found);
+    Py_XDECREF(name);
+    return touched;
+}
+
+int
+fl_inside_is_untouched(PyObject *self, const fl_inside *inside)
+{
+    int touched = 0;
+    for (const PyGetSetDef *entry = inside->getset; entry->name && touched == 0; entry++) {
+        touched = entry->get == fl_inside_get ? is_touched(self, entry) : 0;
+    }
+    return touched < 0 ? -1 : !touched;
 }
 
 /* ---- attributes ---- */
@@ -84,27 +103,6 @@ fl_inside_get(PyObject *self, void *context)
     return value;
 }
 
-int
-fl_inside_set(PyObject *self, PyObject *value, void *context)
-{
-    const fl_inside_attribute *attribute = context;
-    if (open_if_closed(self, attribute->inside) < 0) {
-        return -1;
-    }
-    PyObject *dict = PyObject_GenericGetDict(self, NULL);
-    if (dict == NULL) {
-        return -1;
-    }
-    int status =
-        value ? PyDict_SetItemString(dict, attribute->name, value) : PyDict_DelItemString(dict, attribute->name);
-    Py_DECREF(dict);
-    if (status < 0 && value == NULL && PyErr_ExceptionMatches(PyExc_KeyError)) {
-        PyErr_Format(
-            PyExc_AttributeError, "'%.100s' object has no attribute '%s'", Py_TYPE(self)->tp_name, attribute->name);
-    }
-    return status;
-}
-
 /* Puts the numbers of an object that is open, or unborn, into its __dict__ (I2).  0, or -1 with an exception. */
 static int
 put_numbers(PyObject *self, const fl_inside *inside)
@@ -122,6 +120,28 @@ put_numbers(PyObject *self, const fl_inside *inside)
         }
     }
     return 0;
+}
+
+int
+fl_inside_set(PyObject *self, PyObject *value, void *context)
+{
+    const fl_inside_attribute *attribute = context;
+    bool deletes = value == NULL;
+    if (open_if_closed(self, attribute->inside) < 0 || (deletes && put_numbers(self, attribute->inside) < 0)) {
+        return -1;
+    }
+    PyObject *dict = PyObject_GenericGetDict(self, NULL);
+    if (dict == NULL) {
+        return -1;
+    }
+    int status =
+        deletes ? PyDict_DelItemString(dict, attribute->name) : PyDict_SetItemString(dict, attribute->name, value);
+    Py_DECREF(dict);
+    if (status < 0 && deletes && PyErr_ExceptionMatches(PyExc_KeyError)) {
+        PyErr_Format(
+            PyExc_AttributeError, "'%.100s' object has no attribute '%s'", Py_TYPE(self)->tp_name, attribute->name);
+    }
+    return status;
 }
 
 PyObject *

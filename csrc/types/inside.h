@@ -65,9 +65,9 @@ PyObject *fl_inside_put(PyObject *self, const char *name, PyObject *value);
  * reference to the Condition that is there afterwards, or NULL with an exception. */
 PyObject *fl_inside_put_condition(PyObject *self);
 
-/* For __init__ of an object that is unborn: whether it has no `_cond` yet.  One that has been given one is open for good.
- * -1 with an exception. */
-int fl_inside_is_untouched(PyObject *self);
+/* For __init__ of an object that is unborn: whether it has been given no private attribute yet, and its class hides none by
+ * one of its own.  Any other is open for good.  -1 with an exception. */
+int fl_inside_is_untouched(PyObject *self, const fl_inside *inside);
 
 /* Calls the function of `threading`'s class, for an object that is open. */
 PyObject *fl_inside_call(PyObject *self, PyObject *stdlib, const char *method, fl_call call);

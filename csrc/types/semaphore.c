@@ -56,12 +56,12 @@ acquire_open(PyObject *self, int64_t deadline_ns)
     return result;
 }
 
-/* No permit is free. */
+/* No permit is free, or the semaphore was opened meanwhile. */
 static PyObject *
 wait_within(PyObject *self, int64_t timeout_ns)
 {
     int64_t deadline_ns = fl_deadline_after_ns(timeout_ns);
-    if (timeout_ns == 0) {
+    if (timeout_ns == 0 && fl_semaphore_is_closed(self)) {
         Py_RETURN_FALSE;
     }
     int acquired = fl_py_lock_wait(&fl_sema_ops, fl_semaphore_core(self), deadline_ns);

@@ -12,6 +12,7 @@ fl_semaphore_key(PyObject *self)
 
 /* ---- the inside ---- */
 
+/* A thread in the queue is woken, and tries again under the condition's lock (I3). */
 static int
 open_semaphore(PyObject *self)
 {
@@ -20,7 +21,7 @@ open_semaphore(PyObject *self)
     PyObject *condition = fl_inside_put_condition(self); /* I1 */
     if (condition) {
         Py_DECREF(condition);
-        fl_sema_open(fl_semaphore_core(self)); /* I2; who waits tries again, under the condition's lock (I3) */
+        fl_sema_open(fl_semaphore_core(self)); /* I2, I3 */
         status = 0;
     }
     FL_END_CRITICAL_SECTION();
@@ -115,18 +116,19 @@ init_as(PyObject *self, PyObject *args, PyObject *kwargs, bool bounded)
         return -1;
     }
     fl_state *state = fl_state_of(self);
-    bool unborn;
+    const fl_inside *own = bounded ? &bounded_inside : &inside;
+    int unborn;
     FL_BEGIN_CRITICAL_SECTION(self);
-    unborn = !fl_semaphore_of(self)->ready && fl_inside_is_untouched(self) > 0;
-    if (unborn) {
+    unborn = fl_semaphore_of(self)->ready ? 0 : fl_inside_is_untouched(self, own);
+    if (unborn > 0) {
         set_up(fl_semaphore_of(self), permits, bounded);
     }
     FL_END_CRITICAL_SECTION();
-    if (unborn) {
-        return 0;
+    if (unborn != 0) {
+        return unborn < 0 ? -1 : 0;
     }
     /* That of threading.BoundedSemaphore calls super(), which knows no object of ours. */
-    int status = fl_inside_init_again(self, &inside, state->stdlib_semaphore, args, kwargs);
+    int status = fl_inside_init_again(self, own, state->stdlib_semaphore, args, kwargs);
     if (status == 0 && bounded) {
         PyObject *initial = PyLong_FromUnsignedLongLong(permits);
         status = initial ? PyObject_SetAttrString(self, "_initial_value", initial) : -1;
