@@ -37,6 +37,7 @@ SOURCES = [
     "csrc/py/bound.c",
     "csrc/py/method.c",
     "csrc/types/kind.c",
+    "csrc/types/locking.c",
     "csrc/types/lock.c",
     "csrc/types/rlock.c",
     "csrc/types/condition.c",

@@ -31,6 +31,12 @@ fl_store_relaxed_u32(fl_atomic_u32 *word, uint32_t value)
     atomic_store_explicit(word, value, memory_order_relaxed);
 }
 
+static inline void
+fl_store_release_u32(fl_atomic_u32 *word, uint32_t value)
+{
+    atomic_store_explicit(word, value, memory_order_release);
+}
+
 static inline uint32_t
 fl_add_relaxed_u32(fl_atomic_u32 *word, uint32_t value)
 {
@@ -116,18 +122,6 @@ static inline const void *
 fl_load_relaxed_ptr(fl_atomic_ptr *word)
 {
     return atomic_load_explicit(word, memory_order_relaxed);
-}
-
-static inline const void *
-fl_load_acquire_ptr(fl_atomic_ptr *word)
-{
-    return atomic_load_explicit(word, memory_order_acquire);
-}
-
-static inline void
-fl_store_release_ptr(fl_atomic_ptr *word, const void *value)
-{
-    atomic_store_explicit(word, value, memory_order_release);
 }
 
 static inline void

@@ -25,19 +25,19 @@ check_foreign(PyObject *lock)
 static int
 set_lock(fl_condition_object *self, fl_state *state, PyObject *lock)
 {
-    void *core_lock = NULL;
-    const fl_lock_ops *ops = NULL;
+    void *mutex = NULL;
+    fl_lock_kind kind = FL_FOREIGN;
     PyObject *own = lock ? Py_NewRef(lock) : fl_rlock_create(state->rlock_type);
     if (own == NULL) {
         return -1;
     }
     if (Py_IS_TYPE(own, state->rlock_type)) {
-        core_lock = fl_rlock_core(own);
-        ops = &fl_rmutex_ops;
+        mutex = fl_rlock_core(own);
+        kind = FL_RECURSIVE;
     }
     else if (Py_IS_TYPE(own, state->lock_type)) {
-        core_lock = fl_lock_core(own);
-        ops = &fl_mutex_ops;
+        mutex = fl_lock_core(own);
+        kind = FL_PLAIN;
     }
     else if (check_foreign(own) < 0) {
         Py_DECREF(own);
@@ -53,8 +53,8 @@ set_lock(fl_condition_object *self, fl_state *state, PyObject *lock)
         return same ? 0 : -1;
     }
     self->lock = own;
-    self->core_lock = core_lock;
-    fl_store_release_ptr(&self->ops, ops);
+    self->mutex = mutex;
+    fl_store_release_u32(&self->kind, kind);
     return 0;
 }
 
@@ -109,8 +109,8 @@ condition_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObj
     self->dict = NULL;
     self->weakrefs = NULL;
     self->lock = NULL;
-    self->core_lock = NULL;
-    fl_store_relaxed_ptr(&self->ops, NULL);
+    self->mutex = NULL;
+    fl_store_relaxed_u32(&self->kind, FL_FOREIGN);
     fl_cond_init(&self->cond);
     fl_store_relaxed_u32(&self->stock_version, 0);
     if (set_lock(self, state, lock) < 0) {
@@ -138,7 +138,7 @@ condition_clear(PyObject *self)
 {
     fl_condition_object *condition = fl_condition_of(self);
     Py_CLEAR(condition->dict);
-    if (fl_condition_ops(condition) == NULL) {
+    if (fl_condition_kind(condition) == FL_FOREIGN) {
         Py_CLEAR(condition->lock);
     }
     return 0;

@@ -6,18 +6,6 @@
 
 static const fl_call NO_ARGUMENTS = {NULL, 0, NULL};
 
-static inline bool
-over_rlock(fl_condition_object *self)
-{
-    return fl_condition_ops(self) == &fl_rmutex_ops;
-}
-
-static inline bool
-over_lock(fl_condition_object *self)
-{
-    return fl_condition_ops(self) == &fl_mutex_ops;
-}
-
 static FL_SLOW PyObject *
 call_foreign(fl_condition_object *self, const char *name, const char *otherwise, fl_call call)
 {
@@ -35,11 +23,9 @@ call_foreign(fl_condition_object *self, const char *name, const char *otherwise,
 static inline PyObject *
 acquire(fl_condition_object *self, const char *foreign_name)
 {
-    if (FL_LIKELY(over_rlock(self))) {
-        return fl_rmutex_py_lock(self->core_lock);
-    }
-    if (over_lock(self)) {
-        return fl_mutex_py_lock(self->core_lock);
+    fl_lock_kind kind = fl_condition_kind(self);
+    if (FL_LIKELY(kind != FL_FOREIGN)) {
+        return fl_locking_lock(kind, self->mutex);
     }
     return call_foreign(self, foreign_name, "acquire", NO_ARGUMENTS);
 }
@@ -48,11 +34,9 @@ static FL_SLOW PyObject *
 acquire_with(PyObject *self, fl_call call)
 {
     fl_condition_object *condition = fl_condition_of(self);
-    if (over_rlock(condition)) {
-        return fl_rmutex_py_acquire(condition->core_lock, self, call.args, call.nargs, call.kwnames);
-    }
-    if (over_lock(condition)) {
-        return fl_mutex_py_acquire(condition->core_lock, self, call.args, call.nargs, call.kwnames);
+    fl_lock_kind kind = fl_condition_kind(condition);
+    if (kind != FL_FOREIGN) {
+        return fl_locking_acquire_with(kind, condition->mutex, self, call.args, call.nargs, call.kwnames);
     }
     return call_foreign(condition, "acquire", "acquire", call);
 }
@@ -61,11 +45,9 @@ static inline PyObject *
 release(PyObject *self)
 {
     fl_condition_object *condition = fl_condition_of(self);
-    if (FL_LIKELY(over_rlock(condition))) {
-        return fl_rmutex_py_release(condition->core_lock, FL_WAKE_NEXT);
-    }
-    if (over_lock(condition)) {
-        return fl_mutex_py_release(condition->core_lock, FL_WAKE_NEXT);
+    fl_lock_kind kind = fl_condition_kind(condition);
+    if (FL_LIKELY(kind != FL_FOREIGN)) {
+        return fl_locking_unlock(kind, condition->mutex, FL_WAKE_NEXT);
     }
     return call_foreign(condition, "release", "release", NO_ARGUMENTS);
 }
@@ -109,11 +91,9 @@ PyObject *
 fl_condition_locked(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     fl_condition_object *condition = fl_condition_of(self);
-    if (over_rlock(condition)) {
-        return PyBool_FromLong(fl_rmutex_is_locked(condition->core_lock));
-    }
-    if (over_lock(condition)) {
-        return PyBool_FromLong(fl_mutex_is_locked(condition->core_lock));
+    fl_lock_kind kind = fl_condition_kind(condition);
+    if (kind != FL_FOREIGN) {
+        return PyBool_FromLong(fl_locking_is_locked(kind, condition->mutex));
     }
     return call_foreign(condition, "locked", "locked", NO_ARGUMENTS);
 }
@@ -136,8 +116,8 @@ enter_with(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
 PyObject *
 fl_condition_enter(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    if (FL_LIKELY(nargs == 0 && kwnames == NULL && over_rlock(fl_condition_of(self)))) {
-        return fl_rmutex_py_lock(fl_condition_of(self)->core_lock);
+    if (FL_LIKELY(nargs == 0 && kwnames == NULL && fl_condition_kind(fl_condition_of(self)) == FL_RECURSIVE)) {
+        return fl_locking_lock(FL_RECURSIVE, fl_condition_of(self)->mutex);
     }
     return enter_with(self, args, nargs, kwnames);
 }
@@ -156,11 +136,12 @@ exit_with(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwn
     if (kwnames) {
         return fl_raise_misfit(fl_state_of(self), "Condition", "__exit__", self, call);
     }
-    if (fl_condition_ops(condition) == NULL) {
+    fl_lock_kind kind = fl_condition_kind(condition);
+    if (kind == FL_FOREIGN) {
         return call_foreign(condition, "__exit__", "release", call);
     }
-    if (nargs != 3 && fl_check_with_stdlib((fl_stdlib){self, over_rlock(condition)}, true, "__exit__", call) < 0) {
-        return NULL;
+    if (nargs != 3) {
+        return fl_locking_exit_with(kind, condition->mutex, self, call, FL_WAKE_NEXT);
     }
     return release(self);
 }
@@ -168,8 +149,8 @@ exit_with(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwn
 PyObject *
 fl_condition_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    if (FL_LIKELY(nargs == 3 && kwnames == NULL && over_rlock(fl_condition_of(self)))) {
-        return fl_rmutex_py_release(fl_condition_of(self)->core_lock, FL_WAKE_NEXT);
+    if (FL_LIKELY(nargs == 3 && kwnames == NULL && fl_condition_kind(fl_condition_of(self)) == FL_RECURSIVE)) {
+        return fl_locking_unlock(FL_RECURSIVE, fl_condition_of(self)->mutex, FL_WAKE_NEXT);
     }
     return exit_with(self, args, nargs, kwnames);
 }
@@ -186,7 +167,8 @@ FL_DOC(fl_condition_is_owned_doc,
 static PyObject *
 raise_misfit(PyObject *self, const char *method, fl_call call)
 {
-    if (over_rlock(fl_condition_of(self)) && fl_check_with_stdlib((fl_stdlib){self, true}, true, method, call) < 0) {
+    bool recursive = fl_condition_kind(fl_condition_of(self)) == FL_RECURSIVE;
+    if (recursive && fl_check_with_stdlib((fl_stdlib){self, true}, true, method, call) < 0) {
         return NULL;
     }
     return fl_raise_misfit(fl_state_of(self), "Condition", method, self, call);
@@ -216,11 +198,9 @@ fl_condition_release_save(PyObject *self, PyObject *const *args, Py_ssize_t narg
     if (nargs != 0 || kwnames) {
         return raise_misfit(self, "_release_save", (fl_call){args, nargs, kwnames});
     }
-    if (over_rlock(condition)) {
-        return fl_rmutex_py_release_save(condition->core_lock);
-    }
-    if (over_lock(condition)) {
-        return fl_mutex_py_release(condition->core_lock, FL_WAKE_NEXT);
+    fl_lock_kind kind = fl_condition_kind(condition);
+    if (kind != FL_FOREIGN) {
+        return fl_locking_release_save(kind, condition->mutex);
     }
     PyObject *lock = fl_condition_foreign_lock(condition);
     return lock ? fl_foreign_release_save(lock) : NULL;
@@ -240,13 +220,9 @@ fl_condition_acquire_restore(PyObject *self, PyObject *const *args, Py_ssize_t n
         return raise_misfit(self, "_acquire_restore", (fl_call){args, nargs, kwnames});
     }
     PyObject *state = args[0];
-    if (over_rlock(condition)) {
-        return fl_rmutex_py_acquire_restore(condition->core_lock, self, state);
-    }
-    if (over_lock(condition)) {
-        PyObject *taken = fl_mutex_py_lock(condition->core_lock);
-        Py_XDECREF(taken);
-        return taken ? Py_NewRef(Py_None) : NULL;
+    fl_lock_kind kind = fl_condition_kind(condition);
+    if (kind != FL_FOREIGN) {
+        return fl_locking_acquire_restore(kind, condition->mutex, self, state);
     }
     PyObject *lock = fl_condition_foreign_lock(condition);
     if (lock == NULL || fl_foreign_acquire_restore(lock, state) < 0) {
@@ -290,7 +266,7 @@ fl_condition_bound_exit(PyObject *callable, PyObject *const *args, size_t nargsf
 {
     PyObject *self = fl_bound_self(callable);
     if (FL_UNLIKELY(!fl_bound_is_plain_exit(callable, nargsf, kwnames) ||
-                    fl_condition_ops(fl_condition_of(self)) == NULL)) {
+                    fl_condition_kind(fl_condition_of(self)) == FL_FOREIGN)) {
         return fl_bound_call_ordinary(callable, args, nargsf, kwnames);
     }
     return release(self);

@@ -17,9 +17,9 @@ fl_condition_foreign_lock(fl_condition_object *self)
 int
 fl_condition_owns(fl_condition_object *self)
 {
-    const fl_lock_ops *ops = fl_condition_ops(self);
-    if (ops) {
-        return ops->is_owned(self->core_lock);
+    fl_lock_kind kind = fl_condition_kind(self);
+    if (kind != FL_FOREIGN) {
+        return fl_locking_is_owned(kind, self->mutex);
     }
     PyObject *lock = fl_condition_foreign_lock(self);
     return lock ? fl_foreign_is_owned(lock) : -1;
@@ -29,11 +29,8 @@ fl_condition_owns(fl_condition_object *self)
 static inline bool
 owns_core(fl_condition_object *self)
 {
-    const fl_lock_ops *ops = fl_condition_ops(self);
-    if (FL_LIKELY(ops == &fl_rmutex_ops)) {
-        return fl_rmutex_is_owned(self->core_lock);
-    }
-    return ops == &fl_mutex_ops && fl_mutex_is_locked(self->core_lock);
+    fl_lock_kind kind = fl_condition_kind(self);
+    return FL_LIKELY(kind != FL_FOREIGN) && fl_locking_is_owned(kind, self->mutex);
 }
 
 /* 0, or -1 with an exception that has this text.  `replaced`: as of fl_condition_replaced(). */
@@ -85,7 +82,7 @@ wait_until(fl_condition_object *self, int replaced, int64_t deadline_ns)
 {
     fl_py_blocker blocker, blocker_back;
     fl_py_blocker_init_uninterruptible(&blocker_back);
-    if (fl_condition_ops(self) == NULL || replaced & FL_REPLACED_LOCK) {
+    if (fl_condition_kind(self) == FL_FOREIGN || replaced & FL_REPLACED_LOCK) {
         PyObject *lock = Py_NewRef(replaced & FL_REPLACED_LOCK ? (PyObject *)self : self->lock);
         int notified = fl_foreign_wait(fl_state_of((PyObject *)self), &self->cond, lock, deadline_ns);
         Py_DECREF(lock);

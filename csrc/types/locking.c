@@ -1,0 +1,229 @@
+#include "types/locking.h"
+
+#include "platform/clock.h"
+#include "py/block.h"
+#include "types/types.h"
+
+/* The standard library's lock of that kind, for bad calls. */
+static inline fl_stdlib
+stdlib_of(fl_lock_kind kind, PyObject *self)
+{
+    return (fl_stdlib){self, kind == FL_RECURSIVE};
+}
+
+/* ---- acquiring ---- */
+
+static fl_lock_result
+try_lock(fl_lock_kind kind, void *mutex)
+{
+    return fl_locking_ops(kind)->try_lock(mutex, NULL);
+}
+
+static PyObject *
+lock_within(fl_lock_kind kind, void *mutex, int64_t timeout_ns)
+{
+    fl_lock_result tried = kind == FL_RECURSIVE      ? fl_rmutex_try_lock(mutex)
+                           : fl_mutex_try_lock(mutex) ? FL_LOCK_ACQUIRED
+                                                      : FL_LOCK_TIMED_OUT;
+    if (tried == FL_LOCK_ACQUIRED) {
+        Py_RETURN_TRUE;
+    }
+    if (tried != FL_LOCK_TIMED_OUT) {
+        (void)fl_py_lock_error(tried);
+        return NULL;
+    }
+    if (timeout_ns == 0) {
+        Py_RETURN_FALSE;
+    }
+    int acquired = fl_py_lock_wait(fl_locking_ops(kind), mutex, fl_deadline_after_ns(timeout_ns));
+    return acquired < 0 ? NULL : PyBool_FromLong(acquired);
+}
+
+FL_NOINLINE PyObject *
+fl_locking_lock_slow(fl_lock_kind kind, void *mutex)
+{
+    return lock_within(kind, mutex, FL_DEADLINE_NEVER);
+}
+
+static FL_SLOW PyObject *
+acquire_any(fl_lock_kind kind, void *mutex, PyObject *self, fl_call call)
+{
+    int64_t timeout_ns;
+    if (fl_parse_acquire(stdlib_of(kind, self), call, &timeout_ns) < 0) {
+        return NULL;
+    }
+    return lock_within(kind, mutex, timeout_ns);
+}
+
+PyObject *
+fl_locking_acquire_with(fl_lock_kind kind, void *mutex, PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                        PyObject *kwnames)
+{
+    int64_t timeout_ns = fl_parse_plain_acquire(args, nargs, kwnames);
+    if (FL_LIKELY(timeout_ns != FL_NOT_PLAIN)) {
+        return lock_within(kind, mutex, timeout_ns);
+    }
+    return acquire_any(kind, mutex, self, (fl_call){args, nargs, kwnames});
+}
+
+FL_SLOW PyObject *
+fl_locking_acquire_as(fl_lock_kind kind, void *mutex, PyObject *self, const char *method, fl_call call)
+{
+    if (fl_check_with_stdlib(stdlib_of(kind, self), false, method, call) < 0) {
+        return NULL;
+    }
+    return fl_locking_acquire_with(kind, mutex, self, call.args, call.nargs, call.kwnames);
+}
+
+/* ---- releasing ---- */
+
+static PyObject *
+not_held(fl_lock_kind kind)
+{
+    const char *text = kind == FL_RECURSIVE ? "cannot release un-acquired lock" : "release unlocked lock";
+    PyErr_SetString(PyExc_RuntimeError, text);
+    return NULL;
+}
+
+FL_NOINLINE PyObject *
+fl_locking_unlock_slow(fl_lock_kind kind, void *mutex, fl_wake_policy policy)
+{
+    bool released =
+        kind == FL_RECURSIVE ? fl_rmutex_unlock_slow(mutex, policy) : fl_mutex_unlock_slow(mutex, policy, NULL);
+    return released ? Py_NewRef(Py_None) : not_held(kind);
+}
+
+FL_SLOW PyObject *
+fl_locking_exit_with(fl_lock_kind kind, void *mutex, PyObject *self, fl_call call, fl_wake_policy policy)
+{
+    if (fl_check_with_stdlib(stdlib_of(kind, self), true, "__exit__", call) < 0) {
+        return NULL;
+    }
+    return fl_locking_unlock(kind, mutex, policy);
+}
+
+/* ---- for a condition ---- */
+
+PyObject *
+fl_locking_release_save(fl_lock_kind kind, void *mutex)
+{
+    if (kind != FL_RECURSIVE) {
+        return fl_locking_unlock(kind, mutex, FL_WAKE_NEXT);
+    }
+    if (!fl_rmutex_is_owned(mutex)) {
+        return not_held(kind);
+    }
+    /* Made before the release: if it cannot be made the lock stays held. */
+    PyObject *saved = Py_BuildValue("(Kk)", fl_rmutex_depth(mutex), PyThread_get_thread_ident());
+    if (saved) {
+        (void)fl_rmutex_release_all(mutex, NULL);
+    }
+    return saved;
+}
+
+/* The depth in the pair (depth, owner).  Returns false where it is not a tuple of two numbers that fit. */
+static bool
+depth_of(PyObject *saved, uint64_t *depth)
+{
+    if (!PyTuple_CheckExact(saved) || PyTuple_GET_SIZE(saved) != 2 || !PyLong_CheckExact(PyTuple_GET_ITEM(saved, 0)) ||
+        !PyLong_CheckExact(PyTuple_GET_ITEM(saved, 1))) {
+        return false;
+    }
+    *depth = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(saved, 0));
+    if (!PyErr_Occurred()) {
+        (void)PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(saved, 1));
+    }
+    bool fits = !PyErr_Occurred();
+    PyErr_Clear();
+    return fits;
+}
+
+/* The same for anything that the running interpreter's RLock would take: any sequence perhaps, and numbers modulo
+ * its word.  Returns 0, or -1 with an exception. */
+static int
+parse_saved(PyObject *self, PyObject *saved, uint64_t *depth)
+{
+    if (!depth_of(saved, depth)) {
+        if (fl_check_with_stdlib((fl_stdlib){self, true}, false, "_acquire_restore", (fl_call){&saved, 1, NULL}) < 0) {
+            return -1;
+        }
+        PyObject *count = PySequence_GetItem(saved, 0);
+        *depth = count ? PyLong_AsUnsignedLongLongMask(count) : 0;
+        Py_XDECREF(count);
+        if (PyErr_Occurred()) {
+            return -1;
+        }
+    }
+    if (*depth == 0) {
+        PyErr_SetString(PyExc_ValueError, "the recursion count must be positive");
+        return -1;
+    }
+    return 0;
+}
+
+PyObject *
+fl_locking_acquire_restore(fl_lock_kind kind, void *mutex, PyObject *self, PyObject *saved)
+{
+    uint64_t depth = 1;
+    if (kind == FL_RECURSIVE && parse_saved(self, saved, &depth) < 0) {
+        return NULL;
+    }
+    fl_py_blocker blocker;
+    fl_py_blocker_init_uninterruptible(&blocker);
+    fl_lock_result taken = try_lock(kind, mutex);
+    if (taken == FL_LOCK_TIMED_OUT) {
+        taken = fl_lock_wait(fl_locking_ops(kind), mutex, FL_DEADLINE_NEVER, &blocker.base);
+    }
+    if (taken != FL_LOCK_ACQUIRED) {
+        (void)fl_py_lock_error(taken);
+        return NULL;
+    }
+    fl_locking_ops(kind)->restore(mutex, depth);
+    Py_RETURN_NONE;
+}
+
+/* ---- for the types Lock and RLock ---- */
+
+FL_DOC(fl_locking_enter_doc,
+       "__enter__($self, /)\n"
+       "--\n"
+       "\n"
+       "Take the lock, waiting for it if need be, and return True.");
+
+FL_DOC(fl_locking_exit_doc,
+       FL_EXIT_SIGNATURE "--\n"
+                         "\n"
+                         "Release the lock as release() does; exceptions pass through.");
+
+FL_DOC(fl_locking_at_fork_reinit_doc,
+       "_at_fork_reinit($self, /)\n"
+       "--\n"
+       "\n"
+       "Make the lock free, whoever held it.  For the child of a fork only.");
+
+PyMemberDef fl_locking_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(fl_locking_object, weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+void
+fl_locking_dealloc(PyObject *self)
+{
+    if (((fl_locking_object *)self)->weakrefs) {
+        PyObject_ClearWeakRefs(self);
+    }
+    PyTypeObject *type = Py_TYPE(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+int
+fl_locking_check_new(PyObject *stdlib, PyObject *args, PyObject *kwargs)
+{
+    if (PyTuple_GET_SIZE(args) == 0 && (kwargs == NULL || PyDict_GET_SIZE(kwargs) == 0)) {
+        return 0;
+    }
+    PyObject *made = PyObject_Call(stdlib, args, kwargs);
+    Py_XDECREF(made);
+    return made ? 0 : -1;
+}
