@@ -134,8 +134,8 @@ def _meet_dill(dill: Any) -> None:
         return
 
     def save_rlock(pickler: Any, lock: _core.RLock) -> None:
-        # dill's makes a _thread.RLock, in a patched process too. That is for a held one, of which
-        # nothing else restores the owner.
+        # dill's makes a _thread.RLock, in a patched process too, and up to 3.13 nobody can take it.
+        # That is only for a held one, of which nothing else restores the owner.
         if " count=0 " in repr(lock):
             make = operator.methodcaller("RLock")
             pickler.save_reduce(make, (threading,), obj=lock)
