@@ -5,6 +5,7 @@
 PYTHON ?= python3
 ARGS ?=
 PROGRAMS ?=
+PACKAGES ?=
 
 TAG := $(shell $(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11); \
 	print("python%d.%d.%d" % sys.version_info[:3] + sys.abiflags)' 2>/dev/null)
@@ -27,12 +28,12 @@ install = $(1) -c 'import tomllib; project = tomllib.load(open("pyproject.toml",
 	print(*project["optional-dependencies"]["$(2)"], sep="\n")' | $(1) $(PIP) install --requirement /dev/stdin
 
 .DELETE_ON_ERROR:
-.PHONY: help test test-c test-programs test-wheel bench bench-all bench-smoke bench-parker lint stubtest format install dist clean
+.PHONY: help test test-c test-programs test-packages test-packages-quick test-wheel bench bench-all bench-smoke bench-parker lint stubtest format install dist clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/make \1: \2/p' $(firstword $(MAKEFILE_LIST))
 	@echo 'PYTHON=python3.14 takes another interpreter; ARGS="-k fork -x" are arguments for pytest, or for the comparison;'
-	@echo 'PROGRAMS="test_queue" are names and options for test-programs.'
+	@echo 'PROGRAMS="test_queue" are names and options for test-programs, PACKAGES="trio dill-locks" for test-packages.'
 	@echo 'PYFASTLOCK_DEV=1 builds with assertions and with warnings as errors.'
 
 # --- Tests ---
@@ -46,7 +47,13 @@ test-c: ## run the core's C tests: plain, under ThreadSanitizer, under AddressSa
 	@$(MAKE) --no-print-directory -C tests/c SAN=address
 
 test-programs: $(ENV)/installed ## run CPython's own tests of whole programs, as they are and patched
-	PYTHONSAFEPATH=1 $(BIN)/python tests/whole_programs.py $(PROGRAMS)
+	$(BIN)/python tests/whole_programs.py $(PROGRAMS)
+
+test-packages: $(ENV)/installed ## run well-known packages' own tests, as they are and patched; it installs them under build/
+	$(BIN)/python tests/packages.py --folder $(ENV)/packages $(PACKAGES)
+
+test-packages-quick: $(ENV)/installed ## the same with those that take least
+	$(BIN)/python tests/packages.py --folder $(ENV)/packages --quick
 
 test-wheel: dist ## run the tests, away from the checkout, on the wheel in an empty environment; some also on the sdist there
 	@set -e; for archive in $(CURDIR)/$(ENV)/dist/*; do \

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
-from pyfastlock import _core
+from pyfastlock import _core, _neighbours
 
 _OURS: dict[str, object] = {
     name: getattr(_core, name)
@@ -71,8 +71,10 @@ class _Switch:
         # First, so that nobody finds our types while they are not the standard library's, too.
         _core._set_patched(True)
         self.names.update(_OURS)
+        _neighbours.watch()
 
     def restore(self) -> None:
+        _neighbours.unwatch()
         # What somebody else has put there meanwhile is theirs.
         self.names.update({name: old for name, old in self.replaced.items() if self.is_ours(name)})
         _core._set_patched(False)
@@ -115,9 +117,14 @@ def patch() -> None:
       of the program can call this function there too.
 
     So call it first of all, before other imports, or run the program by ``python -m pyfastlock``,
-    which does.  It is not for programs that gevent or eventlet patch.
+    which does.
+
+    It is not for programs that gevent or eventlet patch: if they have patched :mod:`threading`
+    before, this function raises RuntimeError; if they do later, they cause a RuntimeWarning.
     """
+    _neighbours.refuse_green_threads()
     _switch.ask(patched=True)
+    _neighbours.meet_imported()
 
 
 def unpatch() -> None:
@@ -138,8 +145,10 @@ def patched() -> Iterator[None]:
     :func:`unpatch` would, unless :func:`patch` was called.  The names are replaced for all threads,
     not only for the one that runs the block.
     """
+    _neighbours.refuse_green_threads()
     _switch.ask(blocks=1)
     try:
+        _neighbours.meet_imported()
         yield
     finally:
         _switch.ask(blocks=-1)

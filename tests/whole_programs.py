@@ -14,13 +14,10 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
-import contextlib
+import functools
 import importlib.util
-import json
 import os
 import re
-import signal
-import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -29,8 +26,12 @@ import venv
 from collections.abc import Iterable
 from pathlib import Path
 
+import compared_runs
+from compared_runs import Outcomes, compare
+
 # The ones that take longest begin first.
 MODULES = (
+    "test_multiprocessing_fork",
     "test_threading",
     "test_logging",
     "test_concurrent_futures",
@@ -59,17 +60,7 @@ EXPECTED = {
 }
 """Tests that fail patched and need not pass, with the reason."""
 
-CHANCES = 2
-"""How often a test that failed patched is run again."""
-
-GOOD = ("passed", "skipped", "expected failure")
-
 RUNNER = Path(__file__).resolve().with_name("whole_programs_runner.py")
-
-PATCHING = """\
-import pyfastlock
-pyfastlock.patch()
-"""
 
 
 class Environment:
@@ -89,7 +80,7 @@ class Environment:
             packages = Path(paths["platlib"])
             (packages / "pyfastlock").symlink_to(Path(spec.origin).parent)
             if kind == "patched":
-                (packages / "sitecustomize.py").write_text(PATCHING)
+                (packages / "sitecustomize.py").write_text(compared_runs.PATCHING)
 
     def run(self, kind: str, names: Iterable[str]) -> Outcomes:
         """Run these modules or tests in a process of their own."""
@@ -102,115 +93,17 @@ class Environment:
                 *(str(RUNNER), str(results), kind, str(self.limit_s)),
                 *(LEFT_OUT.pattern, *names),
             ]
-            begin = time.monotonic()
-            with Path(work, "output").open("w+b") as output:
-                # In a session of its own: with it end the processes that a test has left.
-                process = subprocess.Popen(
-                    command,
-                    cwd=work,
-                    env={k: v for k, v in os.environ.items() if not k.startswith("PYTHON")},
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-                try:
-                    # After the limit it ends itself, and shows where its threads stand.
-                    with contextlib.suppress(subprocess.TimeoutExpired):
-                        process.wait(self.limit_s + 30)
-                finally:
-                    kill_group(process)
-                output.seek(0)
-                told = output.read().decode(errors="replace")
-            lines = results.read_text().splitlines() if results.exists() else []
-        outcomes = Outcomes(process.returncode, told, time.monotonic() - begin)
-        for line in lines:
-            outcomes.add(*json.loads(line))
+            return compared_runs.run(command, results, self.limit_s, Path(work))
+
+    def again(self, kind: str, names: Iterable[str], whole: str) -> Outcomes:
+        """Run tests alone, each in a process of its own, as some depend on time; or the whole."""
+        if not names:
+            return self.run(kind, [whole])
+        outcomes = Outcomes()
+        for name in names:
+            told = self.run(kind, [name])
+            outcomes.tests[name] = (told.of(name), told.text_of(name))
         return outcomes
-
-
-def kill_group(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):  # nobody of it is left
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-class Outcomes:
-    """What one run told: for each test its outcome, and a text if it failed."""
-
-    def __init__(self, status: int, output: str, seconds: float) -> None:
-        self.status = status
-        self.output = output
-        self.seconds = seconds
-        self.tests: dict[str, tuple[str, str]] = {}
-
-    def add(self, name: str, outcome: str, text: str) -> None:
-        if self.tests.get(name, ("",))[0] != "failed":  # as of an earlier subtest
-            self.tests[name] = (outcome, text)
-
-    def of(self, name: str) -> str:
-        return self.tests.get(name, ("missing", ""))[0]
-
-    def finished(self) -> bool:
-        return self.status == 0 and bool(self.tests)
-
-    def summary(self) -> str:
-        counts: dict[str, int] = {}
-        for outcome, _ in self.tests.values():
-            counts[outcome] = counts.get(outcome, 0) + 1
-        told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
-        ended = "" if self.finished() else f" ENDED WITH STATUS {self.status}"
-        return f"{told or 'nothing'} in {self.seconds:.0f} s{ended}"
-
-
-def worse(plain: Outcomes, patched: Outcomes) -> list[str]:
-    """The tests that are good plain, or that the plain run has not reached, and not so patched."""
-    return [
-        name
-        for name in plain.tests | patched.tests
-        if (plain.of(name) in GOOD and patched.of(name) != plain.of(name))
-        or (plain.of(name) == "missing" and patched.of(name) not in GOOD)
-    ]
-
-
-def compare(environment: Environment, module: str, plain: Outcomes, patched: Outcomes) -> bool:
-    """Print what is different; whether there is nothing that should not be."""
-    if not plain.finished():
-        plain = once_more(environment, "plain", module, plain)
-    if not patched.finished():
-        patched = once_more(environment, "patched", module, patched)
-    print(f"{module}: plain {plain.summary()}; patched {patched.summary()}")
-    for name, (outcome, _) in plain.tests.items():
-        if outcome not in GOOD:
-            print(f"  {name}: {outcome} plain too, and so not counted")
-    good = True
-    for kind, outcomes in (("plain", plain), ("patched", patched)):
-        if not outcomes.finished():
-            good = False
-            print(f"  NOT COMPARED as a whole: the {kind} run died; it printed\n{outcomes.output}")
-    for name in worse(plain, patched):
-        if name in EXPECTED:
-            print(f"  {name}: expected: {EXPECTED[name]}")
-        elif not passes_alone(environment, name, plain.of(name)):
-            good = False
-    return good
-
-
-def once_more(environment: Environment, kind: str, module: str, died: Outcomes) -> Outcomes:
-    print(f"{module}: the {kind} run died and is run again; it printed\n{died.output}")
-    return environment.run(kind, [module])
-
-
-def passes_alone(environment: Environment, name: str, wanted: str) -> bool:
-    """Give a test its other chances; `wanted` is its outcome plain."""
-    for chance in range(1, CHANCES + 1):
-        again = environment.run("patched", [name])
-        outcome, text = again.tests.get(name, ("missing", again.output))
-        if outcome == wanted or (wanted == "missing" and outcome in GOOD):
-            print(f"  {name}: failed patched at first, {outcome} alone (run {chance})")
-            return True
-    print(f"  {name}: DIFFERENT: plain {wanted}, patched {outcome}\n{text}")
-    return False
 
 
 def main() -> int:
@@ -245,7 +138,8 @@ def main() -> int:
             }
         for name in there:
             plain, patched = (runs[name, kind].result() for kind in ("plain", "patched"))
-            good = compare(environment, name, plain, patched) and good
+            again = functools.partial(environment.again, whole=name)
+            good = compare(name, plain, patched, again, EXPECTED) and good
     verdict = "no difference that is not expected" if good else "there are DIFFERENCES"
     print(f"{verdict}; {time.monotonic() - begin:.0f} s on {sys.version}")
     return 0 if good else 1
