@@ -50,6 +50,9 @@ class Waiters:
     def __iter__(self) -> Any:
         return self.__getattr__("__iter__")
 
+    def __getitem__(self, index: Any) -> Any:
+        return self.__getattr__("__getitem__")
+
 
 _OF_THE_LOCK = frozenset(
     ("_lock", "_waiters", "acquire", "release", "_release_save", "_acquire_restore", "_is_owned")
@@ -109,9 +112,9 @@ class Condition:
 
     def __getstate__(self) -> Any:
         """What copying and pickling keep: the lock, and the attributes of the instance."""
-        state = object.__getstate__(self)  # type: ignore[attr-defined]
+        state = object.__getstate__(self)
         own, slots = state if isinstance(state, tuple) else (state, None)
-        own = {**(own or {}), "_lock": self._lock}  # type: ignore[attr-defined]
+        own = {**(own or {}), "_lock": self._lock}
         return own if slots is None else (own, slots)
 
     def __setstate__(self, state: Any) -> None:

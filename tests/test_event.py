@@ -10,8 +10,6 @@ import weakref
 import pytest
 from support import DEADLINE, parked, run_in_thread, start, wait_until
 
-import pyfastlock
-
 
 def parked_on(event, n=1):
     """Wait until `n` threads wait for the event (the stdlib's has a Condition in it)."""
