@@ -50,6 +50,9 @@ class Waiters:
     def __iter__(self) -> Any:
         return self.__getattr__("__iter__")
 
+    def __getitem__(self, index: Any) -> Any:
+        return self.__getattr__("__getitem__")
+
 
 _OF_THE_LOCK = frozenset(
     ("_lock", "_waiters", "acquire", "release", "_release_save", "_acquire_restore", "_is_owned")

@@ -5,6 +5,7 @@ Nothing here blocks without a deadline: a hang is a failure, and it says where t
 
 from __future__ import annotations
 
+import gc
 import sys
 import sysconfig
 import threading
@@ -51,6 +52,18 @@ def fails_on_stdlib(
 def is_ours(obj: object) -> bool:
     """Whether `obj` is an instance of one of pyfastlock's types, or of a subclass of one."""
     return any(cls.__module__.partition(".")[0] == "pyfastlock" for cls in type(obj).__mro__)
+
+
+def is_open(obj: object) -> bool:
+    """Whether an object of ours has the stdlib's attributes, without a look that would open it.
+
+    Where the attributes of an instance are not in a dict yet, `gc` shows their values.
+    """
+    from pyfastlock import Condition
+
+    inside = gc.get_referents(obj)
+    dicts = [one for one in inside if type(one) is dict]
+    return any("_cond" in one for one in dicts) or any(type(one) is Condition for one in inside)
 
 
 def wait_until(

@@ -227,7 +227,7 @@ def test_partial_methods_and_wrappers(impl):
     assert Child.wait.__doc__ == impl.Event.wait.__doc__
     assert inspect.unwrap(Child.wait) is impl.Event.wait
     assert functools.partial(impl.Event.wait, child, timeout=0)() is True
-    assert functools.reduce(lambda _, f: f(child), [impl.Event.clear, impl.Event.is_set], 0) is False
+    assert [function(child) for function in (impl.Event.clear, impl.Event.is_set)] == [None, False]
 
 
 def test_functions_bound_by_hand(impl):
@@ -292,7 +292,7 @@ def test_autospec_knows_the_signatures(impl, instance):
         lambda: event.set(1),
         lambda: semaphore.acquire(1, 2, 3),
         lambda: semaphore.release(count=1),
-        lambda: condition.wait_for(),
+        condition.wait_for,
         lambda: condition.notify(1, 2),
         lambda: spec("Barrier").wait(1, 2),
     ):
@@ -412,8 +412,9 @@ def test_classes_made_before_and_after_patching():
 WRONG_CALLS = [
     ("Event", "set(1)"), ("Event", "set(x=1)"), ("Event", "wait(1, 2)"), ("Event", "wait(x=1)"),
     ("Event", "wait(1, timeout=1)"), ("Event", "isSet(1)"), ("Event", "__init__(1)"),
-    ("Semaphore", "acquire(1, 2, 3)"), ("Semaphore", "acquire(x=1)"), ("Semaphore", "release(1, 2)"),
-    ("Semaphore", "__exit__()"), ("Semaphore", "__exit__(1, 2)"), ("Semaphore", "__enter__(1, 2, 3)"),
+    ("Semaphore", "acquire(1, 2, 3)"), ("Semaphore", "acquire(x=1)"),
+    ("Semaphore", "release(1, 2)"), ("Semaphore", "__exit__()"), ("Semaphore", "__exit__(1, 2)"),
+    ("Semaphore", "__enter__(1, 2, 3)"),
     ("Semaphore", "__init__(1, 2)"), ("Semaphore", "__init__(x=1)"),
     ("BoundedSemaphore", "release(1, 2)"), ("BoundedSemaphore", "release(x=1)"),
     ("BoundedSemaphore", "__init__(1, 2)"),
@@ -590,7 +591,9 @@ def replace(request, monkeypatch):
 
 
 CALLED = [
-    pytest.param("Condition", "wait", lambda c, calls: c.wait_for(lambda: calls, 0.01), id="wait_for"),
+    pytest.param(
+        "Condition", "wait", lambda c, calls: c.wait_for(lambda: calls, 0.01), id="wait_for"
+    ),
     pytest.param("Condition", "notify", lambda c, _: c.notify_all(), id="notify_all"),
     pytest.param("Condition", "notify_all", lambda c, _: c.notifyAll(), id="notifyAll"),
     pytest.param("Event", "is_set", lambda e, _: e.isSet(), id="isSet"),
@@ -598,7 +601,10 @@ CALLED = [
         "Semaphore", "release", lambda s, _: s.__exit__(None, None, None), id="Semaphore.__exit__"
     ),
     pytest.param(
-        "BoundedSemaphore", "release", lambda s, _: s.__exit__(1, 2, 3), id="BoundedSemaphore.__exit__"
+        "BoundedSemaphore",
+        "release",
+        lambda s, _: s.__exit__(1, 2, 3),
+        id="BoundedSemaphore.__exit__",
     ),
 ]
 
@@ -649,8 +655,12 @@ def test_a_with_block_calls_the_class(impl, monkeypatch):
         with obj:
             pass
     entered = []
+
+    def entered_by(self):
+        entered.append(self)
+
     for obj in (semaphore, condition):
-        monkeypatch.setattr(type(obj), "__enter__", lambda self: entered.append(self))
+        monkeypatch.setattr(type(obj), "__enter__", entered_by)
         monkeypatch.setattr(type(obj), "__exit__", lambda self, *args: entered.append(args))
         with obj as nothing:
             assert nothing is None
