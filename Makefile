@@ -70,11 +70,11 @@ bench: $(ENV)/installed $(ENV)/benchable ## compare with threading and fastrlock
 	$(BIN)/python benchmarks/compare.py $(ARGS)
 
 bench-all: $(ENV)/installed $(ENV)/benchable ## all the benchmarks, with the time that they need
-	$(PYTEST) benchmarks --benchmark-only
+	$(PYTEST) benchmarks/suite --benchmark-only
 	$(BIN)/python benchmarks/compare.py --full $(ARGS)
 
 bench-smoke: $(ENV)/installed $(ENV)/benchable ## run each benchmark once, to see that it works
-	$(PYTEST) benchmarks --benchmark-disable
+	$(PYTEST) benchmarks/suite --benchmark-disable
 	$(BIN)/python benchmarks/compare.py --plan smoke --json $(ENV)/smoke.json --svg $(ENV)/smoke.svg $(ARGS)
 
 bench-parker: ## the two ways to sleep, without Python: a semaphore, and a condition variable

@@ -4,11 +4,11 @@
 
 It prints a short table (operation, stdlib, fastrlock, ours, times faster), another one of whole
 programs (stdlib, patched, times faster), and writes the same as charts and as JSON.  The operations
-are those of the pytest-benchmark suite, from operations.py, scenarios.py and programs.py, but the
-timing is its own: pytest-benchmark measures one implementation completely before it starts the
-next, and on a machine whose speed drifts, a ratio of two such figures drifts with it.  Here each
-round measures all of them side by side (see timing.py and, for the programs, processes.py), and the
-rounds are spread over several fresh processes, so that no single memory layout decides.
+are those of the pytest-benchmark suite, from workloads/, but the timing is its own.
+pytest-benchmark measures one implementation completely before it starts the next; on a machine
+whose speed drifts, a ratio of two such figures drifts with it.  Here each round measures all of
+them side by side (measure/timing.py and, for the programs, measure/processes.py).  The rounds are
+spread over several fresh processes, so that no single memory layout decides.
 """
 
 import argparse
@@ -23,19 +23,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import chart
-import contention
-import curves
-import handoffs
-import implementations
-import processes
-from machine import environment, slug, subtitle, title
-from operations import OPERATIONS, Operation
-from programs import PROGRAMS, Program
-from progress import Progress
-from report import duration, report
-from scenarios import Scenario
-from timing import (
+from measure import processes
+from measure.machine import environment, slug, subtitle, title
+from measure.timing import (
     Plan,
     Round,
     by_implementation,
@@ -43,6 +33,13 @@ from timing import (
     measure_scenario,
     ratios,
 )
+from output import bar_chart, line_charts
+from output.progress import Progress
+from output.report import duration, report
+from workloads import contention, handoffs, implementations
+from workloads.operations import OPERATIONS, Operation
+from workloads.programs import PROGRAMS, Program
+from workloads.scenarios import Scenario
 
 QUICK = Plan(
     processes=3,
@@ -272,10 +269,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write(options.json or OUTPUT / f"{slug(machine)}.json", json.dumps(result, indent=2) + "\n")
     svg = options.svg or OUTPUT / f"{slug(machine)}.svg"
     if any("series" in row for row in result["rows"]):
-        write(svg.with_stem(f"{svg.stem}-curves"), curves.render(machine, result["rows"]))
+        write(svg.with_stem(f"{svg.stem}-curves"), line_charts.render(machine, result["rows"]))
     for rows, path, drawing in (
-        (result["rows"], svg, chart.OPERATIONS),
-        (result["programs"], svg.with_stem(f"{svg.stem}-programs"), chart.PROGRAMS),
+        (result["rows"], svg, bar_chart.OPERATIONS),
+        (result["programs"], svg.with_stem(f"{svg.stem}-programs"), bar_chart.PROGRAMS),
     ):
         if rows:
             write(path, drawing.render(title(machine), subtitle(machine), rows, duration))

@@ -11,20 +11,19 @@ threading and ours, with a section that counts and one that gives the GIL up.
 import argparse
 import threading
 import time
-import zlib
 from collections.abc import Callable, Sequence
 
-import implementations
-from contention import PAYLOAD
-from implementations import Implementation
-from report import aligned, duration
-from scenarios import jain_index, run_together
+from output.report import aligned, duration
+from workloads import contention, implementations
+from workloads.implementations import Implementation
+from workloads.sample import jain_index
+from workloads.scenarios import run_together
 
 THREADS = 4
 PAUSE_S = 0.001
 SECTIONS: dict[str, Callable[[], object]] = {
     "short": lambda: None,
-    "released": lambda: zlib.crc32(PAYLOAD),
+    "released": contention.SECTIONS["released"],
 }
 HEADINGS = ("who", "section", "lock", "Jain's index", "median", "99 %", "99.9 %", "longest wait")
 

@@ -20,8 +20,8 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 
-import implementations
-from operations import OPERATIONS, UNROLL, Operation, empty_loop
+from workloads import implementations
+from workloads.operations import OPERATIONS, UNROLL, Operation, empty_loop
 
 WARM_UP = 200
 FEW, MANY = 100, 600

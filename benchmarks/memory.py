@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import implementations
+from workloads import implementations
 
 STATM = Path("/proc/self/statm")
 TYPES = implementations.TYPES

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from machine import subtitle
+from measure.machine import subtitle
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 FIGURES, PROGRAMS = "figures", "programs"

@@ -20,28 +20,20 @@ def main(side: str, size: str, name: str) -> int:
         pyfastlock.patch()
     import faulthandler
     import json
-    import resource
     import threading
-    import time
     from dataclasses import asdict
 
-    import programs
+    from workloads import programs
+    from workloads.sample import Stopwatch
 
     ours = threading.Condition.__module__.startswith("pyfastlock")
     programs.check("patched", ours, side == "patched")
     faulthandler.dump_traceback_later(programs.LIMIT_S, exit=True)
     program, operations = programs.by_name(name), int(size)
     program.function(max(programs.CLIENTS, operations // WARM_UP))
-    before = resource.getrusage(resource.RUSAGE_SELF)
-    cpu, wall = time.process_time(), time.perf_counter()
-    program.function(operations)
-    cost = programs.Cost(
-        operations=operations,
-        seconds=time.perf_counter() - wall,
-        cpu_seconds=time.process_time() - cpu,
-        switches=resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - before.ru_nvcsw,
-    )
-    print(json.dumps(asdict(cost)))
+    with Stopwatch() as watch:
+        program.function(operations)
+    print(json.dumps(asdict(watch.sample(operations))))
     return 0
 
 

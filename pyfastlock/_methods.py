@@ -13,12 +13,14 @@ It does the same as the C code, because it calls it.
 What the C types lack is Python code, and stands here as well.
 """
 
-from __future__ import annotations
+TYPE_CHECKING = False  # `typing` costs more to import than all the rest of the package
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+else:
+    Any = object
 
-from collections.abc import Callable
-from typing import Any
-
-native: dict[str, Callable[..., Any]] = {}
+native: "dict[str, Callable[..., Any]]" = {}
 """The C code, by `Class.method`.  A copy of the C module has its own, and functions that see it."""
 
 

@@ -15,22 +15,20 @@ programs that do not want us.
 Nothing is imported for these libraries.
 """
 
-from __future__ import annotations
-
 import _thread
-import importlib
-import operator
 import sys
 import threading
-import warnings
-from collections.abc import Callable, Sequence
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
 from pyfastlock import _core
 
+TYPE_CHECKING = False  # as in _patch.py
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
+else:
+    Any = object
 
 _REMEDY = (
     "pyfastlock's locks block the whole thread, and {library}'s greenlets that wait for each other"
@@ -60,6 +58,8 @@ def _warn_of(library: str) -> None:
     """Warn that `library` patches, in the name of whoever called it."""
     if not _finder.wanted:
         return
+    import warnings
+
     level = 2
     frame = sys._getframe(1)
     while frame.f_back and _is_between(frame.f_globals.get("__name__"), library):
@@ -99,7 +99,7 @@ class _EventletModules:
     eventlet publishes no event, and its `monkey_patch` may have been imported elsewhere by name.
     """
 
-    def __init__(self, function: Callable[[], object]) -> None:
+    def __init__(self, function: "Callable[[], object]") -> None:
         self.function = function
 
     def __call__(self) -> object:
@@ -110,6 +110,8 @@ class _EventletModules:
 def _meet_eventlet(patcher: Any) -> None:
     function = getattr(patcher, "_green_thread_modules", None)
     if function is None:
+        import warnings
+
         warnings.warn(
             "pyfastlock has patched threading, and cannot see whether this version of eventlet"
             f" does. If it does: {_REMEDY.format(library='eventlet')}",
@@ -133,11 +135,13 @@ def _meet_dill(dill: Any) -> None:
     if save_held_rlock is None:
         return
 
-    def save_rlock(pickler: Any, lock: _core.RLock) -> None:
+    from operator import methodcaller
+
+    def save_rlock(pickler: Any, lock: "_core.RLock") -> None:
         # dill's makes a _thread.RLock, in a patched process too, and up to 3.13 nobody can take it.
         # That is only for a held one, of which nothing else restores the owner.
         if " count=0 " in repr(lock):
-            make = operator.methodcaller("RLock")
+            make = methodcaller("RLock")
             pickler.save_reduce(make, (threading,), obj=lock)
         else:
             save_held_rlock(pickler, lock)
@@ -147,7 +151,7 @@ def _meet_dill(dill: Any) -> None:
 
 # --- Noticing that they are imported
 
-_MEETING: dict[str, Callable[[Any], None]] = {
+_MEETING: "dict[str, Callable[[Any], None]]" = {
     "gevent.events": _meet_gevent,  # imported before anything is patched
     "eventlet.patcher": _meet_eventlet,
     "dill._dill": _meet_dill,
@@ -162,17 +166,17 @@ class _Loader:
     answers in the name of the other.
     """
 
-    def __init__(self, loader: Any, meet: Callable[[Any], None]) -> None:
+    def __init__(self, loader: Any, meet: "Callable[[Any], None]") -> None:
         self._pyfastlock_loader = loader
         self._pyfastlock_meet = meet
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._pyfastlock_loader, name)
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+    def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
         return self._pyfastlock_loader.create_module(spec)  # type: ignore[no-any-return]
 
-    def exec_module(self, module: ModuleType) -> None:
+    def exec_module(self, module: "ModuleType") -> None:
         module.__loader__ = self._pyfastlock_loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._pyfastlock_loader
@@ -186,8 +190,8 @@ class _Finder:
     wanted = False
 
     def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+        self, name: str, path: "Sequence[str] | None", target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
         meet = _MEETING.get(name)
         if meet is None:
             return None
@@ -227,4 +231,6 @@ def meet_imported() -> None:
     """
     for name, meet in _MEETING.items():
         if sys.modules.get(name) is not None:
-            meet(importlib.import_module(name))
+            from importlib import import_module
+
+            meet(import_module(name))

@@ -5,16 +5,16 @@ whatever thread.  All of them change in one step, `dict.update`, so that with th
 no signal handler finds some of them replaced and others not.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import ModuleType
 
 from pyfastlock import _core, _neighbours
+
+TYPE_CHECKING = False  # `typing` costs more to import than all the rest of the package
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 _OURS: dict[str, object] = {
     name: getattr(_core, name)
@@ -137,14 +137,19 @@ def unpatch() -> None:
     _switch.ask(patched=False)
 
 
-@contextmanager
-def patched() -> Iterator[None]:
+def patched() -> "AbstractContextManager[None]":
     """A ``with`` block, or the decorator of a function, in which :mod:`threading` is patched.
 
     Blocks can be nested, and overlap in several threads: the last one that ends restores what
     :func:`unpatch` would, unless :func:`patch` was called.  The names are replaced for all threads,
     not only for the one that runs the block.
     """
+    from contextlib import contextmanager  # here, as few programs come here
+
+    return contextmanager(_block)()
+
+
+def _block() -> "Iterator[None]":
     _neighbours.refuse_green_threads()
     _switch.ask(blocks=1)
     try:
@@ -160,6 +165,8 @@ def unreached() -> list[str]:
     They are where a module did ``from threading import Lock`` too early: patch sooner, or import
     the module later.  Empty while :mod:`threading` is not patched.
     """
+    from types import ModuleType
+
     with _switch.lock:
         old = list(_switch.replaced.values())
     found = [

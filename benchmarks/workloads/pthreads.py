@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from scenarios import Sample
+from workloads.sample import Sample
 
 SOURCE = Path(__file__).with_name("pthreads.c")
 LIMIT_S = 60

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-import implementations
-from machine import subtitle, title
-from programs import SIDES
+from measure.machine import subtitle, title
+from workloads import implementations
+from workloads.programs import SIDES
 
 COLUMNS = (*implementations.NAMES, "floor")
 HEADINGS = ("operation", *COLUMNS, "times faster")
@@ -54,7 +54,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 def _program_cells(row: dict[str, Any]) -> tuple[str, ...]:
     times = [duration(row["ns"][side]["median"]) for side in SIDES]
-    sleeps = " → ".join(f"{row['switches'][side]['median']:.2g}" for side in SIDES)
+    sleeps = " → ".join(f"{row['sleeps'][side]['median']:.2g}" for side in SIDES)
     cpu = ratio(row["times_less_cpu"])
     return row["operation"], *times, ratio(row["times_faster"]), cpu, sleeps
 

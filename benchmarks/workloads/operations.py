@@ -15,8 +15,8 @@ from itertools import repeat
 from textwrap import indent
 from typing import Any
 
-import floor
-from implementations import Implementation
+from workloads import floor
+from workloads.implementations import Implementation
 
 UNROLL = 10
 """Copies of the statement in one turn of the compiled loop."""
@@ -348,8 +348,3 @@ OPERATIONS: tuple[Operation, ...] = (
         quick=True,
     ),
 )
-
-
-def by_name(name: str) -> Operation:
-    """The operation called *name*."""
-    return next(operation for operation in OPERATIONS if operation.name == name)

@@ -7,12 +7,13 @@ microseconds of Python code) or released (some microseconds of zlib, which gives
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from implementations import Implementation
-from scenarios import Sample, Scenario, Stopwatch, run_together
+from workloads.implementations import Implementation
+from workloads.sample import Sample, Stopwatch
+from workloads.scenarios import Scenario, run_together
 
 BATCH = 50
 """Acquisitions between two looks at whether the work is done."""
@@ -30,18 +31,45 @@ PAYLOAD = bytes(8192)
 """Large enough that zlib computes its checksum without the GIL."""
 
 
-def _contended(lock: object, threads: int, acquisitions: int) -> Sample:
+def _medium() -> None:
+    for _ in MEDIUM:
+        pass
+
+
+def _released() -> None:
+    zlib.crc32(PAYLOAD)
+
+
+SECTIONS: dict[str, Callable[[], object]] = {"medium": _medium, "released": _released}
+"""The longer sections, by name."""
+
+
+def _contended(
+    lock: Any, threads: int, acquisitions: int, section: Callable[[], object] | None = None
+) -> Sample:
+    """*threads* threads take *lock*, and run *section*; without one the section is short."""
     counts = [0] * threads
     total = 0
 
-    def worker(index: int) -> None:
+    def short() -> None:
         nonlocal total
+        for _ in range(BATCH):
+            with lock:
+                total += 1
+
+    def longer() -> None:
+        nonlocal total
+        with lock:
+            total += 1
+            section()  # type: ignore[misc]
+
+    turn, each = (short, BATCH) if section is None else (longer, 1)
+
+    def worker(index: int) -> None:
         count = 0
         while total < acquisitions:
-            for _ in range(BATCH):
-                with lock:  # type: ignore[attr-defined]
-                    total += 1
-            count += BATCH
+            turn()
+            count += each
         counts[index] = count
 
     watch = run_together([lambda index=index: worker(index) for index in range(threads)])
@@ -75,28 +103,7 @@ def contended_section(
     implementation: Implementation, threads: int, size: int, section: str
 ) -> Sample:
     """*threads* threads take one RLock, *size* times in all, for a longer section."""
-    lock = implementation.RLock()  # type: ignore[misc]
-    counts = [0] * threads
-    total = 0
-
-    def worker(index: int) -> None:
-        nonlocal total
-        count = 0
-        while total < size:
-            with lock:
-                total += 1
-                if section == "medium":
-                    for _ in MEDIUM:
-                        pass
-                else:
-                    zlib.crc32(PAYLOAD)
-            count += 1
-        counts[index] = count
-
-    watch = run_together([lambda index=index: worker(index) for index in range(threads)])
-    if total != sum(counts):
-        raise AssertionError(f"no mutual exclusion: {total} != {sum(counts)}")
-    return watch.sample(total, counts)
+    return _contended(implementation.RLock(), threads, size, SECTIONS[section])  # type: ignore[misc]
 
 
 @contextmanager

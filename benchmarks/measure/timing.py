@@ -14,10 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 
-import pthreads
-from implementations import Implementation
-from operations import UNROLL, Loop, Operation, empty_loop
-from scenarios import Sample, Scenario
+from workloads import pthreads
+from workloads.implementations import Implementation
+from workloads.operations import UNROLL, Loop, Operation, empty_loop
+from workloads.sample import Sample
+from workloads.scenarios import Scenario
 
 EMPTY = "empty"
 FLOOR = "floor"

@@ -2,9 +2,10 @@
 
 from collections import deque
 
-from contention import waiting
-from implementations import Implementation
-from scenarios import Sample, Scenario, run_together
+from workloads.contention import waiting
+from workloads.implementations import Implementation
+from workloads.sample import Sample
+from workloads.scenarios import Scenario, run_together
 
 CAPACITY = 16
 """Items in the bounded queue of the producers and consumers."""

@@ -3,12 +3,13 @@
 import statistics
 from dataclasses import replace
 
-import contention
-import handoffs
 import pytest
-from implementations import Implementation, available
 from pytest_benchmark.fixture import BenchmarkFixture
-from scenarios import Sample, Scenario
+
+from workloads import contention, handoffs
+from workloads.implementations import Implementation, available
+from workloads.sample import Sample
+from workloads.scenarios import Scenario
 
 ROUNDS = 5
 SMOKE_SHARE = 50

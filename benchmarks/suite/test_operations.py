@@ -5,9 +5,10 @@ extra information says; the floor and the empty loop are there to be compared wi
 """
 
 import pytest
-from implementations import Implementation, available
-from operations import OPERATIONS, UNROLL, Operation, empty_loop
 from pytest_benchmark.fixture import BenchmarkFixture
+
+from workloads.implementations import Implementation, available
+from workloads.operations import OPERATIONS, UNROLL, Operation, empty_loop
 
 LOOPS = 100
 

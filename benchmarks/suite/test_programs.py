@@ -2,10 +2,12 @@
 
 import statistics
 
-import processes
 import pytest
-from programs import PROGRAMS, SIDES, Cost, Program
 from pytest_benchmark.fixture import BenchmarkFixture
+
+from measure import processes
+from workloads.programs import PROGRAMS, SIDES, Program
+from workloads.sample import Sample
 
 ROUNDS = 5
 
@@ -14,10 +16,10 @@ ROUNDS = 5
 @pytest.mark.parametrize("side", SIDES)
 def test_program(benchmark: BenchmarkFixture, program: Program, side: str, smoke: bool) -> None:
     size = processes.size_of(program, "smoke" if smoke else "quick")
-    costs: list[Cost] = []
+    samples: list[Sample] = []
 
     def measured() -> None:
-        costs.append(processes.run(program, side, size))
+        samples.append(processes.run(program, side, size))
 
     benchmark.group = f"{program.group}: {program.name}"
     benchmark.pedantic(measured, rounds=ROUNDS, iterations=1)
@@ -25,6 +27,6 @@ def test_program(benchmark: BenchmarkFixture, program: Program, side: str, smoke
     # Starting the process is part of the time that pytest-benchmark shows, but not of these.
     median = statistics.median
     benchmark.extra_info["operations"] = size
-    benchmark.extra_info["ns_per_operation"] = median(cost.ns for cost in costs)
-    benchmark.extra_info["cpu_ns_per_operation"] = median(cost.cpu_ns for cost in costs)
-    benchmark.extra_info["switches_per_operation"] = median(cost.switches_each for cost in costs)
+    benchmark.extra_info["ns_per_operation"] = median(sample.ns for sample in samples)
+    benchmark.extra_info["cpu_ns_per_operation"] = median(sample.cpu_ns for sample in samples)
+    benchmark.extra_info["sleeps_per_operation"] = median(sample.sleeps_each for sample in samples)

@@ -13,10 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from programs import LIMIT_S, SIDES, Cost, Program
-from timing import Plan, by_implementation, ratios
+from measure.timing import Plan, by_implementation, ratios
+from workloads.programs import LIMIT_S, SIDES, Program
+from workloads.sample import Sample
 
-SCRIPT = Path(__file__).resolve().with_name("run_program.py")
+SCRIPT = Path(__file__).resolve().parent.parent / "run_program.py"
 SMOKE_SHARE = 100
 
 
@@ -24,7 +25,7 @@ class ProgramError(Exception):
     """A process that failed; the text has what it printed."""
 
 
-def run(program: Program, side: str, size: int) -> Cost:
+def run(program: Program, side: str, size: int) -> Sample:
     """*program* in a fresh process, on one of the ``SIDES``."""
     command = [sys.executable, str(SCRIPT), side, str(size), program.name]
     # The process has to find the modules beside its script.
@@ -34,7 +35,7 @@ def run(program: Program, side: str, size: int) -> Cost:
     )
     if ended.returncode != 0:
         raise ProgramError(f"{program.name}, {side}: status {ended.returncode}\n{ended.stderr}")
-    return Cost(**json.loads(ended.stdout))
+    return Sample(**json.loads(ended.stdout))
 
 
 def size_of(program: Program, plan_name: str) -> int:
@@ -46,11 +47,11 @@ def size_of(program: Program, plan_name: str) -> int:
 
 def rounds_of(
     program: Program, plan_name: str, plan: Plan, step: Callable[[str], None]
-) -> list[dict[str, Cost]]:
+) -> list[dict[str, Sample]]:
     """The rounds of *program*; calls *step* after each with a text."""
     size = size_of(program, plan_name)
     end = time.monotonic() + plan.program_limit_s
-    rounds: list[dict[str, Cost]] = []
+    rounds: list[dict[str, Sample]] = []
     for turn in range(plan.program_rounds):
         if turn == 0 or time.monotonic() < end:
             order = SIDES if turn % 2 == 0 else SIDES[::-1]
@@ -60,18 +61,18 @@ def rounds_of(
     return rounds
 
 
-def summarise(program: Program, rounds: list[dict[str, Cost]]) -> dict[str, Any]:
+def summarise(program: Program, rounds: list[dict[str, Sample]]) -> dict[str, Any]:
     """One row of the result: medians and quartiles."""
-    wall = [{side: cost.ns for side, cost in r.items()} for r in rounds]
-    cpu = [{side: cost.cpu_ns for side, cost in r.items()} for r in rounds]
-    switches = [{side: cost.switches_each for side, cost in r.items()} for r in rounds]
+    wall = [{side: sample.ns for side, sample in r.items()} for r in rounds]
+    cpu = [{side: sample.cpu_ns for side, sample in r.items()} for r in rounds]
+    sleeps = [{side: sample.sleeps_each for side, sample in r.items()} for r in rounds]
     row: dict[str, Any] = {
         "operation": program.name,
         "group": program.group,
         "operations": rounds[0]["stdlib"].operations,
         "rounds": len(rounds),
     }
-    for key, values in (("ns", wall), ("cpu_ns", cpu), ("switches", switches)):
+    for key, values in (("ns", wall), ("cpu_ns", cpu), ("sleeps", sleeps)):
         row[key] = {side: s.as_dict() for side, s in by_implementation(values).items()}
     for key, values in (("times_faster", wall), ("times_less_cpu", cpu)):
         ratio = ratios(values, "stdlib", "patched")

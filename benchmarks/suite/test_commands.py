@@ -6,21 +6,20 @@ import xml.etree.ElementTree as ET
 from itertools import product
 from pathlib import Path
 
-import chart
+import pytest
+
 import compare
 import curves
 import fairness
+import imports
 import instructions
 import memory
-import processes
-import programs
-import pthreads
-import pytest
 import readme
-import report
-import timing
-from machine import environment
-from scenarios import jain_index
+from measure import processes, timing
+from measure.machine import environment
+from output import bar_chart, line_charts, report
+from workloads import programs, pthreads
+from workloads.sample import Sample, jain_index
 
 NAMES = ("stdlib", "ours")
 SVG = "{http://www.w3.org/2000/svg}"
@@ -39,11 +38,11 @@ def row(operation: str, stdlib: float, ours: float) -> dict[str, object]:
 
 
 def program_row() -> dict[str, object]:
-    costs = {
-        "stdlib": programs.Cost(operations=1000, seconds=0.2, cpu_seconds=0.3, switches=500),
-        "patched": programs.Cost(operations=1000, seconds=0.1, cpu_seconds=0.1, switches=250),
+    samples = {
+        "stdlib": Sample(operations=1000, seconds=0.2, cpu_seconds=0.3, sleeps=500),
+        "patched": Sample(operations=1000, seconds=0.1, cpu_seconds=0.1, sleeps=250),
     }
-    return processes.summarise(programs.by_name("pipeline of 3 stages"), [costs] * 3)
+    return processes.summarise(programs.by_name("pipeline of 3 stages"), [samples] * 3)
 
 
 def test_jain_index() -> None:
@@ -95,20 +94,22 @@ def bars(svg: str, class_: str) -> list[tuple[float, float]]:
 
 def test_chart_draws_the_ratios() -> None:
     rows = [row("RLock()", 160.0, 10.0), row("Lock()", 400.0, 100.0), row("Event()", 1.0, 2.0)]
-    svg = chart.OPERATIONS.render("<Python>", "a & b", rows, report.duration)
+    svg = bar_chart.OPERATIONS.render("<Python>", "a & b", rows, report.duration)
     # From 1/2 to 16: five doublings, of which the first is left of the line.
-    doubling = chart.PLOT / 5
-    one = chart.LEFT + doubling
-    expected = [(one, one + 4 * doubling), (one, one + 2 * doubling), (chart.LEFT, one)]
+    doubling = bar_chart.PLOT / 5
+    one = bar_chart.LEFT + doubling
+    expected = [(one, one + 4 * doubling), (one, one + 2 * doubling), (bar_chart.LEFT, one)]
     for bar, (begin, end) in zip(bars(svg, "ours"), expected, strict=True):
         assert bar == pytest.approx((begin, end), abs=0.2)
     texts = ["".join(text.itertext()) for text in ET.fromstring(svg).iter(f"{SVG}text")]
-    assert {"RLock()", "Lock()", "<Python>, a & b", "fastrlock", f"10{chart.TIMES}"} <= set(texts)
+    wanted = {"RLock()", "Lock()", "<Python>, a & b", "fastrlock", f"10{bar_chart.TIMES}"}
+    assert wanted <= set(texts)
 
 
 def test_chart_of_the_programs() -> None:
-    svg = chart.PROGRAMS.render("Python", "machine", [program_row()], report.duration)
-    assert bars(svg, "ours") == [pytest.approx((chart.LEFT, chart.LEFT + chart.PLOT), abs=0.2)]
+    svg = bar_chart.PROGRAMS.render("Python", "machine", [program_row()], report.duration)
+    whole = (bar_chart.LEFT, bar_chart.LEFT + bar_chart.PLOT)
+    assert bars(svg, "ours") == [pytest.approx(whole, abs=0.2)]
     assert "fastrlock" not in {text.text for text in ET.fromstring(svg).iter(f"{SVG}text")}
 
 
@@ -152,7 +153,7 @@ def test_curves_have_a_line_for_each_side(tmp_path: Path) -> None:
             for c in root.iter(f"{SVG}circle")
             if c.get("class") == line
         ]
-        for line in curves.LINES
+        for line in line_charts.LINES
     }
     assert {line: len(its) for line, its in places.items()} == {"stdlib": 2, "ours": 2, "floor": 1}
     (left, slow), (right, slower) = places["stdlib"]
@@ -236,6 +237,15 @@ def test_compare_refuses_what_it_does_not_know(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         compare.main(["--only", "no such operation"])
     assert "no operation matches" in capsys.readouterr().err
+
+
+def test_imports_prints_a_line_for_each_case(capsys: pytest.CaptureFixture[str]) -> None:
+    assert imports.main(["--rounds", "1"]) == 0
+    printed = capsys.readouterr().out
+    if printed.startswith("skipped: "):
+        pytest.skip("there is no C compiler")
+    lines = printed.split("\n")[3:]
+    assert [line.split("  ")[0] for line in lines if line] == list(imports.CASES)
 
 
 def test_memory_prints_every_type(capsys: pytest.CaptureFixture[str]) -> None:

@@ -223,32 +223,6 @@ def pool_semaphore(size: int) -> None:
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What one run of a program took."""
-
-    operations: int
-    seconds: float
-    cpu_seconds: float
-    switches: int
-    """Voluntary context switches: how often a thread went to sleep."""
-
-    @property
-    def ns(self) -> float:
-        """Wall-clock nanoseconds an operation."""
-        return self.seconds / self.operations * 1e9
-
-    @property
-    def cpu_ns(self) -> float:
-        """Processor nanoseconds an operation, over all threads."""
-        return self.cpu_seconds / self.operations * 1e9
-
-    @property
-    def switches_each(self) -> float:
-        """Voluntary context switches an operation."""
-        return self.switches / self.operations
-
-
-@dataclass(frozen=True)
 class Program:
     """A named program.
 

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import implementations
+from workloads import implementations
 
 
 def _package(name: str) -> str | None:

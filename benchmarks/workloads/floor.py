@@ -42,17 +42,23 @@ def _command(target: Path) -> list[str]:
     ]
 
 
+def build(folder: Path) -> Path | None:
+    """The extension, compiled into *folder*, or None where it cannot be compiled."""
+    target = folder / (NAME + importlib.machinery.EXTENSION_SUFFIXES[0])
+    try:
+        subprocess.run(_command(target), check=True, capture_output=True, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return target
+
+
 @functools.cache
 def load() -> Any:
     """An object whose methods do nothing, or None where it cannot be compiled."""
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / (NAME + importlib.machinery.EXTENSION_SUFFIXES[0])
-        try:
-            subprocess.run(_command(target), check=True, capture_output=True, timeout=60)
-        except (OSError, subprocess.SubprocessError):
-            return None
-        spec = importlib.util.spec_from_file_location(NAME, target)
-        if spec is None or spec.loader is None:
+        target = build(Path(folder))
+        spec = target and importlib.util.spec_from_file_location(NAME, target)
+        if not spec or spec.loader is None:
             return None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-import implementations
 import pytest
+
+from workloads import implementations
 
 
 @pytest.fixture
