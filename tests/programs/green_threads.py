@@ -65,7 +65,7 @@ def test_first_patch_but_they_were_imported(how: str) -> None:
     library = library_of(how)
     imports, _, patches = PATCHES[how].partition(";")
     done = run(imports, PATCHING, patches.strip())
-    # gevent looks for locks that exist, takes them for its own kind, and may raise: after the warning.
+    # gevent takes the locks that exist for its own kind, and may raise: after the warning.
     assert f"RuntimeWarning: {library} patches threading, which" in done.stderr
 
 
