@@ -22,7 +22,7 @@ try_lock(fl_lock_kind kind, void *mutex)
 static PyObject *
 lock_within(fl_lock_kind kind, void *mutex, int64_t timeout_ns)
 {
-    fl_lock_result tried = kind == FL_RECURSIVE      ? fl_rmutex_try_lock(mutex)
+    fl_lock_result tried = kind == FL_RECURSIVE       ? fl_rmutex_try_lock(mutex)
                            : fl_mutex_try_lock(mutex) ? FL_LOCK_ACQUIRED
                                                       : FL_LOCK_TIMED_OUT;
     if (tried == FL_LOCK_ACQUIRED) {

@@ -18,8 +18,8 @@
 #include "py/compat.h"
 
 typedef enum {
-    FL_FOREIGN, /* a Condition's lock that is not one of ours: nothing here takes it */
-    FL_PLAIN,   /* an fl_mutex */
+    FL_FOREIGN,   /* a Condition's lock that is not one of ours: nothing here takes it */
+    FL_PLAIN,     /* an fl_mutex */
     FL_RECURSIVE, /* an fl_rmutex */
 } fl_lock_kind;
 
@@ -116,15 +116,15 @@ extern const char fl_locking_exit_doc[];
 extern const char fl_locking_at_fork_reinit_doc[];
 
 /* The arguments of acquire(), in its docstring. */
-#define FL_LOCKING_ARGUMENTS_DOC                                                          \
-    "blocking: False to return at once, whether the lock is free or not.\n"               \
-    "timeout:  how many seconds to wait at most; -1 waits without a limit.\n"             \
-    "\n"                                                                                  \
-    "In the main thread the wait is interrupted by signals: their handlers run at\n"      \
-    "once, an exception from one leaves the lock alone and is raised here, and\n"         \
-    "otherwise the wait goes on to its original deadline.\n"                              \
-    "\n"                                                                                  \
-    "Raises ValueError for a timeout that is negative or NaN, or given with\n"            \
+#define FL_LOCKING_ARGUMENTS_DOC                                                     \
+    "blocking: False to return at once, whether the lock is free or not.\n"          \
+    "timeout:  how many seconds to wait at most; -1 waits without a limit.\n"        \
+    "\n"                                                                             \
+    "In the main thread the wait is interrupted by signals: their handlers run at\n" \
+    "once, an exception from one leaves the lock alone and is raised here, and\n"    \
+    "otherwise the wait goes on to its original deadline.\n"                         \
+    "\n"                                                                             \
+    "Raises ValueError for a timeout that is negative or NaN, or given with\n"       \
     "blocking=False, and OverflowError for one above TIMEOUT_MAX"
 
 #endif

@@ -64,14 +64,14 @@ NAME(at_fork_reinit)(PyObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-#define METHODS                                                                                         \
-    {"acquire", FL_FASTCALL(NAME(acquire)), METH_FASTCALL | METH_KEYWORDS, NAME(acquire_doc)},          \
-        {"release", NAME(release), METH_NOARGS, NAME(release_doc)},                                     \
-        {"locked", NAME(locked), METH_NOARGS, NAME(locked_doc)},                                        \
-        {"__enter__", FL_FASTCALL(NAME(enter)), METH_FASTCALL | METH_KEYWORDS, fl_locking_enter_doc},   \
-        {"__exit__", FL_FASTCALL(NAME(exit)), METH_FASTCALL, fl_locking_exit_doc},                      \
-    {                                                                                                   \
-        "_at_fork_reinit", NAME(at_fork_reinit), METH_NOARGS, fl_locking_at_fork_reinit_doc             \
+#define METHODS                                                                                       \
+    {"acquire", FL_FASTCALL(NAME(acquire)), METH_FASTCALL | METH_KEYWORDS, NAME(acquire_doc)},        \
+        {"release", NAME(release), METH_NOARGS, NAME(release_doc)},                                   \
+        {"locked", NAME(locked), METH_NOARGS, NAME(locked_doc)},                                      \
+        {"__enter__", FL_FASTCALL(NAME(enter)), METH_FASTCALL | METH_KEYWORDS, fl_locking_enter_doc}, \
+        {"__exit__", FL_FASTCALL(NAME(exit)), METH_FASTCALL, fl_locking_exit_doc},                    \
+    {                                                                                                 \
+        "_at_fork_reinit", NAME(at_fork_reinit), METH_NOARGS, fl_locking_at_fork_reinit_doc           \
     }
 
 /* ---- for py/bound.h ---- */

@@ -30,7 +30,7 @@ typedef struct {
     PyObject_HEAD
     PyObject *dict;
     PyObject *weakrefs;
-    PyObject *lock;    /* set once, by __init__; cleared by the garbage collector, where it is not one of ours */
+    PyObject *lock;     /* set once, by __init__; cleared by the garbage collector, where it is not one of ours */
     void *mutex;        /* of `lock`, where it is one of ours */
     fl_atomic_u32 kind; /* an fl_lock_kind; written last: who does not see FL_FOREIGN sees the two before */
     fl_cond cond;
