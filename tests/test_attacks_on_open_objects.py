@@ -1,0 +1,53 @@
+"""Attacks on objects that are opened: races, handlers, finalizers, classes that change.
+
+An Event, a semaphore or a Barrier whose inside is touched is opened (csrc/types/inside.h). What is
+tried here would lose a wake-up, or crash.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+from concurrency import Handle, check_script, kick_when_parked
+from support import FREE_THREADED, parked, start
+
+import pyfastlock
+from pyfastlock._core import _waiters
+
+MAKERS: dict[str, Callable[[], Any]] = {
+    "Event": pyfastlock.Event,
+    "Semaphore": pyfastlock.Semaphore,
+    "BoundedSemaphore": pyfastlock.BoundedSemaphore,
+    "Barrier": lambda: pyfastlock.Barrier(2),
+}
+
+
+@pytest.fixture(params=MAKERS)
+def make(request: pytest.FixtureRequest) -> Callable[[], Any]:
+    return MAKERS[request.param]
+
+
+# --- wake-ups ---
+
+
+@pytest.mark.usefixtures("watchdog")
+def test_handler_opens_sets_and_clears_the_event_that_it_interrupted(
+    impl: ModuleType, handle: Handle
+) -> None:
+    event = impl.Event()
+
+    def pulse() -> None:
+        assert event._cond is not None
+        event.set()
+        event.clear()
+
+    handle(pulse)
+    kicked = kick_when_parked(event)
+    assert event.wait(10)
+    kicked.join()
