@@ -51,3 +51,27 @@ def test_handler_opens_sets_and_clears_the_event_that_it_interrupted(
     kicked = kick_when_parked(event)
     assert event.wait(10)
     kicked.join()
+
+
+# --- races ---
+
+
+def test_inside_is_read_while_it_is_written() -> None:
+    semaphore, event, barrier = MAKERS["Semaphore"](), MAKERS["Event"](), MAKERS["Barrier"]()
+
+    ready = threading.Barrier(4)
+
+    def write() -> None:
+        ready.wait()
+        for i in range(400_000 if FREE_THREADED else 2000):
+            semaphore._value = event._flag = barrier._timeout = [i]
+
+    def read() -> None:
+        ready.wait()
+        while not (writers[0].done and writers[1].done):
+            for _ in range(100):
+                semaphore._value, event._flag, barrier._timeout  # noqa: B018
+
+    writers = [start(write), start(write)]
+    for thread in [*writers, start(read), start(read)]:
+        thread.join()

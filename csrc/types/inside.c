@@ -8,7 +8,7 @@ static PyObject *
 get_own(PyObject *self, PyObject *name)
 {
     PyObject *dict = PyObject_GenericGetDict(self, NULL);
-    PyObject *value = dict ? Py_XNewRef(PyDict_GetItemWithError(dict, name)) : NULL;
+    PyObject *value = dict ? fl_dict_get(dict, name) : NULL;
     Py_XDECREF(dict);
     return value;
 }
