@@ -75,3 +75,24 @@ def test_inside_is_read_while_it_is_written() -> None:
     writers = [start(write), start(write)]
     for thread in [*writers, start(read), start(read)]:
         thread.join()
+
+
+def test_condition_is_read_while_another_one_is_assigned(make: Callable[[], Any]) -> None:
+    class Their(threading.Condition):
+        pass
+
+    for _ in range(300):
+        attacked = make()
+        ready = threading.Barrier(3)
+
+        def read() -> None:
+            ready.wait()  # noqa: B023
+            assert attacked._cond is not None  # noqa: B023
+
+        def write() -> None:
+            ready.wait()  # noqa: B023
+            attacked._cond = Their()  # noqa: B023
+
+        for thread in [start(read), start(read), start(write)]:
+            thread.join()
+        assert isinstance(attacked._cond, Their)

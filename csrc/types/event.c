@@ -37,16 +37,18 @@ is_closed(PyObject *self)
     return fl_event_is_closed(core_of(self));
 }
 
+static const fl_inside inside;
+
 static int
 open_event(PyObject *self)
 {
-    int status = -1;
+    int status;
+    PyObject *condition;
     FL_BEGIN_CRITICAL_SECTION(self);
-    PyObject *condition = fl_inside_put_condition(self); /* I1 */
+    status = fl_inside_put_condition(self, &inside, &condition); /* I1 */
     if (condition) {
         fl_event_open(core_of(self), &fl_condition_of(condition)->cond); /* I2, I3 */
         Py_DECREF(condition);
-        status = 0;
     }
     FL_END_CRITICAL_SECTION();
     return status;

@@ -25,21 +25,29 @@ fl_inside_put(PyObject *self, const char *name, PyObject *value)
     return found;
 }
 
-PyObject *
-fl_inside_put_condition(PyObject *self)
+int
+fl_inside_put_condition(PyObject *self, const fl_inside *inside, PyObject **condition)
 {
     fl_state *state = fl_state_of(self);
     PyObject *lock = PyObject_CallNoArgs((PyObject *)state->lock_type);
     PyObject *made = lock ? PyObject_CallOneArg((PyObject *)state->condition_type, lock) : NULL;
     Py_XDECREF(lock);
-    PyObject *condition = fl_inside_put(self, "_cond", made);
-    if (condition && !Py_IS_TYPE(condition, state->condition_type)) {
+    *condition = fl_inside_put(self, "_cond", made);
+    if (*condition == NULL) {
+        return -1;
+    }
+    if (!inside->is_closed(self)) { /* what is there now may be anything */
+        Py_CLEAR(*condition);
+        return 0;
+    }
+    if (!Py_IS_TYPE(*condition, state->condition_type)) {
         /* written into a __dict__ that was taken before __init__ was called */
         PyErr_SetString(PyExc_RuntimeError,
                         "the _cond of an object that is in use cannot be replaced through its __dict__");
-        Py_CLEAR(condition);
+        Py_CLEAR(*condition);
+        return -1;
     }
-    return condition;
+    return 0;
 }
 
 /* Whether the object has the attribute, or its class hides ours: 1, 0, or -1 with an exception. */
