@@ -53,6 +53,33 @@ def test_handler_opens_sets_and_clears_the_event_that_it_interrupted(
     kicked.join()
 
 
+@pytest.mark.parametrize(
+    "replace",
+    [
+        pytest.param(lambda event: event.__init__(), id="init"),
+        pytest.param(lambda event: setattr(event, "_cond", pyfastlock.Condition()), id="assign"),
+    ],
+)
+def test_condition_lives_while_somebody_waits_in_its_queue(replace: Callable[[Any], None]) -> None:
+    event = pyfastlock.Event()
+    waiter = start(event.wait)
+    parked(event)
+    condition = weakref.ref(event._cond)
+    assert _waiters(condition()) == 1
+    replace(event)
+    gc.collect()
+    kept = condition()
+    assert kept is not None
+    assert kept is not event._cond
+    with kept:
+        kept.notify_all()
+    del kept
+    assert waiter.join()
+    del event, waiter
+    gc.collect()
+    assert condition() is None
+
+
 # --- races ---
 
 
