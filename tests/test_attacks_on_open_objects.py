@@ -1,4 +1,4 @@
-"""Attacks on objects that are opened: races, handlers, finalizers, classes that change.
+"""Attacks on objects that are opened: races, handlers, a threading that changes.
 
 An Event, a semaphore or a Barrier whose inside is touched is opened (csrc/types/inside.h). What is
 tried here would lose a wake-up, or crash.
@@ -123,3 +123,21 @@ def test_condition_is_read_while_another_one_is_assigned(make: Callable[[], Any]
         for thread in [start(read), start(read), start(write)]:
             thread.join()
         assert isinstance(attacked._cond, Their)
+
+
+# --- threading changes ---
+
+
+def test_property_of_threading_is_replaced() -> None:
+    check_script(
+        """
+        import threading
+
+        barrier = impl.Barrier(2)
+        barrier._cond
+        threading.Barrier.parties = 5
+        threading.Barrier.broken = property(lambda self: "maybe")
+        print(barrier.parties, barrier.broken)
+        """,
+        output="5 maybe",
+    )

@@ -214,9 +214,11 @@ PyObject *
 fl_inside_property(PyObject *self, PyObject *stdlib, const char *name)
 {
     PyObject *property = PyObject_GetAttrString(stdlib, name);
-    PyObject *value = property ? Py_TYPE(property)->tp_descr_get(property, self, stdlib) : NULL;
-    Py_XDECREF(property);
-    return value;
+    descrgetfunc get = property ? Py_TYPE(property)->tp_descr_get : NULL;
+    if (get) {
+        Py_SETREF(property, get(property, self, stdlib));
+    }
+    return property; /* as it is, where somebody has put a plain value there */
 }
 
 PyObject *
