@@ -141,3 +141,36 @@ def test_property_of_threading_is_replaced() -> None:
         """,
         output="5 maybe",
     )
+
+
+# --- copies of the module ---
+
+
+def test_open_objects_of_a_copy_that_is_imported_while_threading_is_patched() -> None:
+    check_script(
+        """
+        import copy, sys, threading
+        import pyfastlock
+
+        theirs = {name: getattr(threading, name) for name in pyfastlock._patch._OURS}
+        pyfastlock.patch()
+        first = pyfastlock
+        for name in [name for name in sys.modules if name.partition(".")[0] == "pyfastlock"]:
+            del sys.modules[name]
+        import pyfastlock
+
+        assert pyfastlock.Event is not first.Event
+        for name, args in [
+            ("Event", ()), ("Semaphore", (2,)), ("BoundedSemaphore", (2,)), ("Barrier", (1,))
+        ]:
+            made = getattr(pyfastlock, name)(*args)
+            reference = theirs[name](*args)
+            made._cond
+            text = repr(made).partition(" at ")[2].partition(":")[2]
+            assert text == repr(reference).partition(" at ")[2].partition(":")[2], (made, reference)
+            made.__init__(*args)
+            assert repr(copy.copy(made)).endswith(text)
+        assert (made.parties, made.n_waiting, made.broken, made.wait()) == (1, 0, False, 0)
+        first.unpatch()
+        """
+    )
