@@ -100,28 +100,46 @@ add(PyObject *module, const char *name, PyObject *value)
     return status;
 }
 
-/* What `threading` has.  0, or -1 with an exception. */
+/* The state of the copy of this module that `type` belongs to, or NULL. */
+static fl_state *
+copy_behind(PyObject *type)
+{
+    PyObject *module = PyType_Check(type) ? PyType_GetModule((PyTypeObject *)type) : NULL;
+    if (module == NULL) {
+        PyErr_Clear();
+    }
+    return module && PyModule_GetDef(module) == &fl_module_def ? PyModule_GetState(module) : NULL;
+}
+
+/* What `threading` has; where another copy of this module has patched it, what that has found there.  0, or -1 with an
+ * exception. */
 static int
 import_stdlib(fl_state *state)
 {
     const struct {
-        PyObject **field;
         const char *module;
         const char *name;
+        size_t field;
     } imports[] = {
-        {&state->stdlib_lock, "threading", "Lock"},
-        {&state->stdlib_rlock, "_thread", "RLock"},
-        {&state->stdlib_make_rlock, "threading", "RLock"},
-        {&state->stdlib_condition, "threading", "Condition"},
-        {&state->stdlib_event, "threading", "Event"},
-        {&state->stdlib_semaphore, "threading", "Semaphore"},
-        {&state->stdlib_bounded_semaphore, "threading", "BoundedSemaphore"},
-        {&state->stdlib_barrier, "threading", "Barrier"},
-        {&state->broken_barrier_error, "threading", "BrokenBarrierError"},
+        {"threading", "Lock", offsetof(fl_state, stdlib_lock)},
+        {"_thread", "RLock", offsetof(fl_state, stdlib_rlock)},
+        {"threading", "RLock", offsetof(fl_state, stdlib_make_rlock)},
+        {"threading", "Condition", offsetof(fl_state, stdlib_condition)},
+        {"threading", "Event", offsetof(fl_state, stdlib_event)},
+        {"threading", "Semaphore", offsetof(fl_state, stdlib_semaphore)},
+        {"threading", "BoundedSemaphore", offsetof(fl_state, stdlib_bounded_semaphore)},
+        {"threading", "Barrier", offsetof(fl_state, stdlib_barrier)},
+        {"threading", "BrokenBarrierError", offsetof(fl_state, broken_barrier_error)},
     };
     for (size_t i = 0; i < sizeof imports / sizeof *imports; i++) {
-        *imports[i].field = import_from(imports[i].module, imports[i].name);
-        if (*imports[i].field == NULL) {
+        PyObject *found = import_from(imports[i].module, imports[i].name);
+        fl_state *copy = found ? copy_behind(found) : NULL;
+        PyObject *behind = copy ? *(PyObject **)((char *)copy + imports[i].field) : NULL;
+        if (behind) {
+            Py_SETREF(found, Py_NewRef(behind));
+        }
+        *(PyObject **)((char *)state + imports[i].field) = found;
+        if (found == NULL) {
             return -1;
         }
     }

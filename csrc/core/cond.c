@@ -61,9 +61,9 @@ static bool
 adopt_waiter(void *arg, fl_waiter *waiter)
 {
     adopt_ctx *ctx = arg;
-    waiter->is_only_woken = !waiter->polling;
-    ctx->any |= !waiter->polling;
-    return !waiter->polling;
+    waiter->is_only_woken = true;
+    ctx->any = true;
+    return true;
 }
 
 static void

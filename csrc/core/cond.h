@@ -62,7 +62,7 @@ fl_cond_init(fl_cond *cond)
 void fl_cond_enqueue(fl_cond *cond, fl_waiter *waiter);
 
 /* Moves all who wait for `from` to the condition.  They do not want its lock: a notification wakes them outright (C5).
- * `done(ctx)` runs in the same step, under the mutexes of both buckets.  A waiter whose poll() runs is woken instead. */
+ * `done(ctx)` runs in the same step, under the mutexes of both buckets. */
 void fl_cond_adopt(fl_cond *cond, const void *from, void (*done)(void *ctx), void *ctx);
 
 /* Notifies up to `most` waiters, the longest-waiting first.  The caller holds the lock, or makes up for a

@@ -40,7 +40,7 @@ static void
 take(void *ctx, fl_waiter *waiter)
 {
     (void)ctx;
-    waiter->handed_off = true; /* tells it from one that was woken by E5 */
+    (void)waiter;
 }
 
 typedef struct {
@@ -126,7 +126,7 @@ wait_as(fl_event *event, fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blo
     }
     switch (fl_lot_sleep(waiter, deadline_ns, blocker)) {
         case FL_WAIT_UNPARKED:
-            return waiter->handed_off || waiter->notified ? FL_EVENT_WAS_SET : FL_EVENT_OPENED;
+            return FL_EVENT_WAS_SET; /* or notified in the condition that it was moved to */
         case FL_WAIT_TIMED_OUT:
             return fl_event_is_set(event) ? FL_EVENT_WAS_SET : FL_EVENT_TIMED_OUT;
         case FL_WAIT_INTERRUPTED: /* never: it keeps its place */

@@ -16,8 +16,8 @@
  *     handler or a finalizer never finds one of them half done in its own thread.
  * E4  A waiter keeps its place while signal handlers run (L5): an event that is set and cleared meanwhile has woken it.
  * E5  Opening takes everybody out of the queue in one step with the change of the word, and moves them to a condition,
- *     whose notification ends their wait as setting the event would have.  A waiter whose signal handlers run cannot be
- *     moved.  It is woken, and begins anew with whoever runs the event now.
+ *     whose notification ends their wait as setting the event would have.  Those are moved, too, whose signal handlers run
+ *     (E4): a handler may open the event, set it and clear it.  The condition must live until they have gone.
  *
  * PARKED while nobody is queued is legal (after a timeout).
  *

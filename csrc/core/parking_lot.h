@@ -78,7 +78,7 @@ struct fl_waiter {
     bool handed_off; /* the primitive was given to it by the unparker */
     bool designated; /* the unparker relies on it to try the lock: core/lock_word.h */
     bool is_only_woken; /* it does not wait for the lock of its condition, so that a notification never requeues it */
-    bool polling;       /* its thread runs code of the runtime: it can be unparked, but not requeued (L7) */
+    bool polling; /* its thread runs code of the runtime: it can be unparked, but not sent to a lock's queue (L7) */
 
     uint64_t waker; /* the serial of the thread that has unparked it, for core/spin.h */
     uint32_t place; /* the unparker's note: which of those that it has unparked together this one is */
@@ -161,8 +161,8 @@ typedef struct {
 /* Unparks waiters of `key`, and wakes them when the mutex is free again.  Returns how many they were. */
 size_t fl_lot_unpark_many(const void *key, const fl_unpark_ops *ops, void *ctx);
 
-/* Runs under both buckets' mutexes for a waiter about to leave `from`.  True queues it for `to`, false wakes it;
- * always false for one that is `polling`. */
+/* Runs under both buckets' mutexes for a waiter about to leave `from`.  True queues it for `to`, false wakes it.  One that is
+ * `polling` may go only where it can still time out and give up: to another condition, never to a lock. */
 typedef bool fl_requeue_fn(void *ctx, fl_waiter *waiter);
 
 /* Takes up to `most` waiters from the head of `from` and queues them for `to` or wakes them, as `decide` says.

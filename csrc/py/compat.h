@@ -167,6 +167,19 @@ fl_get_optional_attr(PyObject *object, PyObject *name)
     return value;
 }
 
+/* dict[key]: a new reference, or NULL with an exception, without one where there is none. */
+static inline PyObject *
+fl_dict_get(PyObject *dict, PyObject *key)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    PyObject *found;
+    (void)PyDict_GetItemRef(dict, key, &found);
+    return found;
+#else
+    return Py_XNewRef(PyDict_GetItemWithError(dict, key));
+#endif
+}
+
 /* dict.setdefault(key, value): a new reference, or NULL with an exception. */
 static inline PyObject *
 fl_dict_set_default(PyObject *dict, PyObject *key, PyObject *value)

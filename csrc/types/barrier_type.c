@@ -10,9 +10,10 @@
 static int
 open_barrier(PyObject *self)
 {
-    int status = -1;
+    int status;
+    PyObject *condition;
     FL_BEGIN_CRITICAL_SECTION(self);
-    PyObject *condition = fl_inside_put_condition(self); /* I1 */
+    status = fl_inside_put_condition(self, &fl_barrier_inside, &condition); /* I1 */
     if (condition) {
         Py_DECREF(condition);
         status = fl_barrier_open(fl_barrier_core(self)) ? 0 : -1; /* I2, I3 */

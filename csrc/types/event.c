@@ -9,12 +9,20 @@
 typedef struct {
     fl_instance base;
     fl_event event;
+    PyObject
+        *adopter; /* the condition that the waiters were moved to (E5), or NULL; `_cond` may be another one since */
 } fl_event_object;
+
+static inline fl_event_object *
+event_of(PyObject *self)
+{
+    return (fl_event_object *)self;
+}
 
 static inline fl_event *
 core_of(PyObject *self)
 {
-    return &((fl_event_object *)self)->event;
+    return &event_of(self)->event;
 }
 
 const void *
@@ -37,16 +45,18 @@ is_closed(PyObject *self)
     return fl_event_is_closed(core_of(self));
 }
 
+static const fl_inside inside;
+
 static int
 open_event(PyObject *self)
 {
-    int status = -1;
+    int status;
+    PyObject *condition;
     FL_BEGIN_CRITICAL_SECTION(self);
-    PyObject *condition = fl_inside_put_condition(self); /* I1 */
+    status = fl_inside_put_condition(self, &inside, &condition); /* I1 */
     if (condition) {
+        event_of(self)->adopter = condition; /* the only one: `self` was not let go of since it was found closed */
         fl_event_open(core_of(self), &fl_condition_of(condition)->cond); /* I2, I3 */
-        Py_DECREF(condition);
-        status = 0;
     }
     FL_END_CRITICAL_SECTION();
     return status;
@@ -306,10 +316,31 @@ event_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject 
     fl_event_object *self = FL_INSTANCE_NEW(fl_event_object, (PyTypeObject *)type);
     if (self) {
         fl_event_init(&self->event);
+        self->adopter = NULL;
         fl_instance_make_fast(self);
         PyObject_GC_Track(self);
     }
     return (PyObject *)self;
+}
+
+static int
+event_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(event_of(self)->adopter);
+    return fl_instance_traverse(self, visit, arg);
+}
+
+static int
+event_clear_references(PyObject *self)
+{
+    Py_CLEAR(event_of(self)->adopter);
+    return fl_instance_clear(self);
+}
+
+static void
+event_dealloc(PyObject *self)
+{
+    fl_instance_dealloc_as(self, event_dealloc, event_clear_references);
 }
 
 static PyObject *
@@ -341,9 +372,9 @@ static PyGetSetDef event_getset[] = {
 static PyType_Slot event_slots[] = {
     {Py_tp_doc, (void *)event_doc},
     {Py_tp_init, event_init},
-    {Py_tp_traverse, fl_instance_traverse},
-    {Py_tp_clear, fl_instance_clear},
-    {Py_tp_dealloc, fl_instance_dealloc},
+    {Py_tp_traverse, event_traverse},
+    {Py_tp_clear, event_clear_references},
+    {Py_tp_dealloc, event_dealloc},
     {Py_tp_repr, event_repr},
     {Py_tp_methods, event_methods},
     {Py_tp_members, event_members},

@@ -8,7 +8,7 @@ static PyObject *
 get_own(PyObject *self, PyObject *name)
 {
     PyObject *dict = PyObject_GenericGetDict(self, NULL);
-    PyObject *value = dict ? Py_XNewRef(PyDict_GetItemWithError(dict, name)) : NULL;
+    PyObject *value = dict ? fl_dict_get(dict, name) : NULL;
     Py_XDECREF(dict);
     return value;
 }
@@ -25,21 +25,29 @@ fl_inside_put(PyObject *self, const char *name, PyObject *value)
     return found;
 }
 
-PyObject *
-fl_inside_put_condition(PyObject *self)
+int
+fl_inside_put_condition(PyObject *self, const fl_inside *inside, PyObject **condition)
 {
     fl_state *state = fl_state_of(self);
     PyObject *lock = PyObject_CallNoArgs((PyObject *)state->lock_type);
     PyObject *made = lock ? PyObject_CallOneArg((PyObject *)state->condition_type, lock) : NULL;
     Py_XDECREF(lock);
-    PyObject *condition = fl_inside_put(self, "_cond", made);
-    if (condition && !Py_IS_TYPE(condition, state->condition_type)) {
+    *condition = fl_inside_put(self, "_cond", made);
+    if (*condition == NULL) {
+        return -1;
+    }
+    if (!inside->is_closed(self)) { /* what is there now may be anything */
+        Py_CLEAR(*condition);
+        return 0;
+    }
+    if (!Py_IS_TYPE(*condition, state->condition_type)) {
         /* written into a __dict__ that was taken before __init__ was called */
         PyErr_SetString(PyExc_RuntimeError,
                         "the _cond of an object that is in use cannot be replaced through its __dict__");
-        Py_CLEAR(condition);
+        Py_CLEAR(*condition);
+        return -1;
     }
-    return condition;
+    return 0;
 }
 
 /* Whether the object has the attribute, or its class hides ours: 1, 0, or -1 with an exception. */
@@ -206,9 +214,11 @@ PyObject *
 fl_inside_property(PyObject *self, PyObject *stdlib, const char *name)
 {
     PyObject *property = PyObject_GetAttrString(stdlib, name);
-    PyObject *value = property ? Py_TYPE(property)->tp_descr_get(property, self, stdlib) : NULL;
-    Py_XDECREF(property);
-    return value;
+    descrgetfunc get = property ? Py_TYPE(property)->tp_descr_get : NULL;
+    if (get) {
+        Py_SETREF(property, get(property, self, stdlib));
+    }
+    return property; /* as it is, where somebody has put a plain value there */
 }
 
 PyObject *

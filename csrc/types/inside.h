@@ -61,9 +61,10 @@ int fl_inside_set_dict(PyObject *self, PyObject *value, void *inside);
  * exception. */
 PyObject *fl_inside_put(PyObject *self, const char *name, PyObject *value);
 
-/* The same for `_cond`: a Condition of ours over a new Lock of ours, as `threading` gives to such an object.  Returns a new
- * reference to the Condition that is there afterwards, or NULL with an exception. */
-PyObject *fl_inside_put_condition(PyObject *self);
+/* The same for `_cond`: a Condition of ours over a new Lock of ours, as `threading` gives to such an object.  Sets `*condition`
+ * to a new reference to the Condition that is there afterwards, or to NULL where a finalizer or another thread has opened the
+ * object in between.  Returns 0, or -1 with an exception. */
+int fl_inside_put_condition(PyObject *self, const fl_inside *inside, PyObject **condition);
 
 /* For __init__ of an object that is unborn: whether it has been given no private attribute yet, and its class hides none by
  * one of its own.  Any other is open for good.  -1 with an exception. */

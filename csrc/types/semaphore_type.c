@@ -12,17 +12,19 @@ fl_semaphore_key(PyObject *self)
 
 /* ---- the inside ---- */
 
+static const fl_inside inside;
+
 /* A thread in the queue is woken, and tries again under the condition's lock (I3). */
 static int
 open_semaphore(PyObject *self)
 {
-    int status = -1;
+    int status;
+    PyObject *condition;
     FL_BEGIN_CRITICAL_SECTION(self);
-    PyObject *condition = fl_inside_put_condition(self); /* I1 */
+    status = fl_inside_put_condition(self, &inside, &condition); /* I1 */
     if (condition) {
         Py_DECREF(condition);
         fl_sema_open(fl_semaphore_core(self)); /* I2, I3 */
-        status = 0;
     }
     FL_END_CRITICAL_SECTION();
     return status;

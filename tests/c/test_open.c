@@ -90,6 +90,7 @@ test_e5_moved_waiter_times_out(void)
 typedef struct {
     fl_event event;
     fl_cond cond;
+    bool notifies;
 } opened_in_poll;
 
 static bool
@@ -98,22 +99,30 @@ open_when_queued(void *arg, int polls)
     opened_in_poll *self = arg;
     if (polls > 1) {
         fl_event_open(&self->event, &self->cond);
+        check_nobody(&self->event);
+    }
+    if (polls > 1 && self->notifies) {
+        CHECK_EQUAL(fl_cond_notify(&self->cond, 1, NO_LOCK), 1);
     }
     return true;
 }
 
-/* A handler that interrupted the wait opens the event: its waiter cannot be moved, and begins anew. */
+/* A handler that interrupted the wait opens the event: its waiter is moved as any other, so that a notification by the
+ * handler is its own, and without one it waits on to its deadline. */
 static void
-test_e5_polling_waiter_begins_anew(void)
+test_e4_e5_polling_waiter_is_moved(void)
 {
-    opened_in_poll scene = {.event = {FL_EVENT_CLEAR}};
-    fl_cond_init(&scene.cond);
-    fake_blocker blocker = make_fake_blocker(true, open_when_queued, &scene);
-    CHECK_EQUAL(fl_event_wait(&scene.event, FL_DEADLINE_NEVER, &blocker.base), FL_EVENT_OPENED);
-    CHECK(blocker.polls >= 2);
-    check_nobody(&scene.event);
-    check_nobody(&scene.cond);
-    CHECK_EQUAL(fl_load_relaxed_u32(&scene.cond.word), 0);
+    for (int notifies = 0; notifies < 2; notifies++) {
+        opened_in_poll scene = {.event = {FL_EVENT_CLEAR}, .notifies = notifies};
+        fl_cond_init(&scene.cond);
+        fake_blocker blocker = make_fake_blocker(true, open_when_queued, &scene);
+        int64_t deadline_ns = notifies ? FL_DEADLINE_NEVER : fl_deadline_after_ns(100 * NS_PER_MS);
+        fl_event_result expected = notifies ? FL_EVENT_WAS_SET : FL_EVENT_TIMED_OUT;
+        CHECK_EQUAL(fl_event_wait(&scene.event, deadline_ns, &blocker.base), expected);
+        CHECK(blocker.polls >= 2);
+        check_nobody(&scene.event);
+        check_nobody(&scene.cond);
+    }
 }
 
 /* ---- opening against set(), clear() and waits ---- */
@@ -396,7 +405,7 @@ main(void)
     RUN(test_e5_word_is_final);
     RUN(test_e5_c5_waiters_go_to_the_condition);
     RUN(test_e5_moved_waiter_times_out);
-    RUN(test_e5_polling_waiter_begins_anew);
+    RUN(test_e4_e5_polling_waiter_is_moved);
     RUN(test_e5_race);
     RUN(test_s6_word_is_final);
     RUN(test_s6_race);
