@@ -20,7 +20,7 @@ from unittest import mock
 import pytest
 from calls import normalised
 from concurrency import check_script
-from support import DEADLINE, parked, start
+from support import DEADLINE, is_open, parked, start
 
 import pyfastlock
 
@@ -240,6 +240,7 @@ def test_functions_bound_by_hand(impl):
     assert impl.Event.wait(event, 0) is impl.Event.wait(self=event, timeout=0) is False
     assert impl.Event.set(self=event) is None
     assert event.is_set()
+    assert impl is threading or not is_open(event)
     assert list(map(impl.Event.is_set, [event])) == [True]
 
 
