@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import start
+from support import start, wait_until
 
 import pyfastlock
 from pyfastlock import _neighbours
@@ -291,8 +291,7 @@ def test_an_import_that_has_begun_in_another_thread(stand_ins: Path) -> None:
         importing = start(importlib.import_module, "dill")
         assert half_way.wait(60)
         patching = start(pyfastlock.patch)
-        while threading.Lock is not pyfastlock.Lock:
-            patching.join(0.001)
+        wait_until(lambda: threading.Lock is pyfastlock.Lock)
         go_on.set()
         importing.join(60)
         patching.join(60)
