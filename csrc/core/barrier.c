@@ -164,20 +164,6 @@ fl_barrier_reset(fl_barrier *barrier)
     return send_away((sending){.barrier = barrier, .may = unless_opened, .phase = FILLING});
 }
 
-/* B9 */
-static bool
-unless_acting(const fl_barrier *barrier, uint64_t word, uint64_t generation)
-{
-    return unless_opened(barrier, word, generation) && phase_of(word) != ACTING;
-}
-
-bool
-fl_barrier_open(fl_barrier *barrier)
-{
-    return send_away((sending){.barrier = barrier, .may = unless_acting, .phase = OPENED}) ||
-           fl_barrier_is_opened(barrier);
-}
-
 /* ---- the last to arrive ---- */
 
 static bool
@@ -241,6 +227,25 @@ break_if_abandoned(fl_barrier *barrier)
         (void)send_away((sending){.barrier = barrier, .may = if_abandoned, .phase = BROKEN});
     }
 }
+
+/* ---- opening ---- */
+
+/* B9 */
+static bool
+unless_acting(const fl_barrier *barrier, uint64_t word, uint64_t generation)
+{
+    return unless_opened(barrier, word, generation) && phase_of(word) != ACTING;
+}
+
+bool
+fl_barrier_open(fl_barrier *barrier)
+{
+    break_if_abandoned(barrier); /* B7: it would be refused for ever */
+    return send_away((sending){.barrier = barrier, .may = unless_acting, .phase = OPENED}) ||
+           fl_barrier_is_opened(barrier);
+}
+
+/* ---- looking for it while one waits ---- */
 
 /* The caller's blocker, but it looks after each poll() whether the action is still there.  The waiter that breaks the
  * barrier is one of those that are taken out then. */

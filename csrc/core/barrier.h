@@ -35,7 +35,8 @@
  * B7  Every wait is ended by somebody.  While the phase is FILLING that is the last to arrive, or the own deadline; while
  *     it is ACTING it is the actor and nobody else, whatever the timeout.  Where the actor cannot end it any more:
  *     - After a fork in a signal handler of one who waits (other waits do not outlive a fork) the actor may be in the
- *       parent.  Whoever goes on waiting after its handler looks for that, and breaks the barrier; as does who arrives.
+ *       parent.  Whoever goes on waiting after its handler looks for that, and breaks the barrier; as does who arrives, or
+ *       opens it.
  *     - While the runtime shuts down the actor may stand still for ever.  poll() is told that the wait is not `timed`,
  *       and refuses it as one that nobody ends.
  *     - Otherwise an action that does not return keeps those who wait for it until abort or reset.

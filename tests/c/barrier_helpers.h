@@ -82,6 +82,19 @@ would_wait(fl_barrier *barrier)
     return !fl_barrier_is_broken(barrier) && fl_barrier_waiting(barrier) + 1 != barrier->parties;
 }
 
+/* The same as fl_barrier_abort() and fl_barrier_reset(), of a barrier that is not opened. */
+static inline void
+abort_barrier(fl_barrier *barrier)
+{
+    CHECK(fl_barrier_abort(barrier));
+}
+
+static inline void
+reset_barrier(fl_barrier *barrier)
+{
+    CHECK(fl_barrier_reset(barrier));
+}
+
 /* The calling thread is the last to arrive, without an action. */
 static inline void
 complete(fl_barrier *barrier)

@@ -356,8 +356,8 @@ test_b6_passed_while_a_handler_runs(void)
 static void
 test_b6_broken_while_a_handler_runs(void)
 {
-    while_a_handler_runs(fl_barrier_abort, FL_BARRIER_BROKEN);
-    while_a_handler_runs(fl_barrier_reset, FL_BARRIER_BROKEN);
+    while_a_handler_runs(abort_barrier, FL_BARRIER_BROKEN);
+    while_a_handler_runs(reset_barrier, FL_BARRIER_BROKEN);
 }
 
 typedef struct {

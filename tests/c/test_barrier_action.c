@@ -201,7 +201,7 @@ static void
 test_t33_b5_abort_during_the_action(void)
 {
     for (int i = 0; i < 4; i++) {
-        end_it_during_the_action(fl_barrier_abort, i & 1, i & 2, true);
+        end_it_during_the_action(abort_barrier, i & 1, i & 2, true);
     }
 }
 
@@ -209,7 +209,7 @@ static void
 test_t33_b5_reset_during_the_action(void)
 {
     for (int i = 0; i < 4; i++) {
-        end_it_during_the_action(fl_barrier_reset, i & 1, i & 2, false);
+        end_it_during_the_action(reset_barrier, i & 1, i & 2, false);
     }
 }
 

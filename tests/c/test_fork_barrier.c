@@ -215,6 +215,24 @@ test_t34_handler_in_the_child_finds_the_action_gone(void)
     fork_during_the_action(&self);
 }
 
+/* B7, B9: as does who opens it, which would be refused for ever otherwise. */
+static void
+open_it_in_the_child(void *arg)
+{
+    fl_barrier *barrier = &((barrier_scene *)arg)->barrier;
+    expect_acting(arg);
+    CHECK(fl_barrier_open(barrier));
+    CHECK(fl_barrier_is_broken(barrier));
+    CHECK_EQUAL(fl_barrier_waiting(barrier), 0);
+}
+
+static void
+test_t34_b9_action_that_is_not_in_the_child_does_not_keep_it_closed(void)
+{
+    barrier_scene self = {.forker = {.in_child = open_it_in_the_child, .goes_on = true, .end = FL_BARRIER_BROKEN}};
+    fork_during_the_action(&self);
+}
+
 /* ---- a fork in the action ---- */
 
 static bool
@@ -275,6 +293,7 @@ main(void)
     RUN(test_t34_b7_guest_of_an_action_that_is_not_in_the_child);
     RUN(test_t34_given_up_during_an_action_that_is_not_in_the_child);
     RUN(test_t34_handler_in_the_child_finds_the_action_gone);
+    RUN(test_t34_b9_action_that_is_not_in_the_child_does_not_keep_it_closed);
     RUN(test_t34_fork_in_the_action);
     return 0;
 }
