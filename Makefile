@@ -46,7 +46,7 @@ help: ## this list (1 s)
 
 # --- Tests ---
 
-test: $(ENV)/installed ## run the tests (6 min)
+test: $(ENV)/installed ## run the tests (3 min)
 	$(PYTEST) $(ARGS)
 
 test-c: ## run the core's C tests: plain, under ThreadSanitizer, under AddressSanitizer and UBSan (4 min)
@@ -54,16 +54,16 @@ test-c: ## run the core's C tests: plain, under ThreadSanitizer, under AddressSa
 	@$(MAKE) --no-print-directory -C tests/c SAN=thread
 	@$(MAKE) --no-print-directory -C tests/c SAN=address
 
-test-programs: $(ENV)/installed ## run CPython's own tests of whole programs, as they are and patched (6 min)
+test-programs: $(ENV)/installed ## run CPython's own tests of whole programs, as they are and patched (1 min)
 	$(BIN)/python tests/whole_programs.py $(PROGRAMS)
 
 test-packages: $(ENV)/installed ## run well-known packages' own tests, as they are and patched; installs them under build/ (X)
 	$(BIN)/python tests/packages.py --folder $(ENV)/packages $(PACKAGES)
 
-test-packages-quick: $(ENV)/installed ## the same with those that take least (X)
+test-packages-quick: $(ENV)/installed ## the same with those that take least (80 s)
 	$(BIN)/python tests/packages.py --folder $(ENV)/packages --quick
 
-test-wheel: dist ## run the tests on the wheel, away from the checkout; some also on the sdist (7 min)
+test-wheel: dist ## run the tests on the wheel, away from the checkout; some also on the sdist (4 min)
 	@set -e; for archive in $(CURDIR)/$(ENV)/dist/*; do \
 		case $$archive in *.whl) what=tests;; *) what="tests/test_lock.py tests/test_event.py tests/test_packaging.py";; esac; \
 		echo "== $$archive: $$what"; \
@@ -85,7 +85,7 @@ bench-smoke: $(ENV)/installed $(ENV)/benchable ## run each benchmark once, to se
 	$(PYTEST) benchmarks/suite --benchmark-disable
 	$(BIN)/python benchmarks/compare.py --plan smoke --json $(ENV)/smoke.json --svg $(ENV)/smoke.svg $(ARGS)
 
-bench-parker: ## measure the two ways to sleep, without Python: a semaphore, and a condition variable (10 s)
+bench-parker: ## measure the two ways to sleep, without Python: a semaphore, and a condition variable (5 s)
 	@mkdir -p build
 	@for way in -UFL_PARK_CONDVAR -DFL_PARK_CONDVAR; do \
 		$(CC) -std=c11 -O3 -pthread -D_GNU_SOURCE $$way -Icsrc -o build/parker benchmarks/parker.c \
