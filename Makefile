@@ -30,32 +30,40 @@ install = $(1) -c 'import tomllib; project = tomllib.load(open("pyproject.toml",
 .DELETE_ON_ERROR:
 .PHONY: help test test-c test-programs test-packages test-packages-quick test-wheel bench bench-all bench-smoke bench-parker lint stubtest format install dist clean
 
-help: ## this list
-	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/make \1: \2/p' $(firstword $(MAKEFILE_LIST))
-	@echo 'PYTHON=python3.14 takes another interpreter; ARGS="-k fork -x" are arguments for pytest, or for the comparison;'
-	@echo 'PROGRAMS="test_queue" are names and options for test-programs, PACKAGES="trio dill-locks" for test-packages.'
-	@echo 'PYFASTLOCK_DEV=1 builds with assertions and with warnings as errors.'
+help: ## this list (1 s)
+	@sed -n 's/^\([a-z-]*\):.* ## \(.*\) (\(.*\))$$/\1|\3|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		awk -F'|' '{ printf "make %-20s %-8s %s\n", $$1, $$2, $$3 }'
+	@echo
+	@echo 'The times are those of two cores. The first command for an interpreter takes half a minute more, to build.'
+	@echo
+	@echo 'PYTHON=python3.14         another interpreter than python3'
+	@echo 'PYFASTLOCK_DEV=1          build with assertions, and with warnings as errors'
+	@echo 'ARGS="-k fork -x"         arguments for pytest (test), for the comparison (bench)'
+	@echo 'PROGRAMS="test_queue"     names and options for test-programs'
+	@echo 'PACKAGES="trio dill-locks"   names for test-packages'
+	@echo
+	@echo 'More commands that measure: benchmarks/README.md. All checks on all interpreters: .ci/run'
 
 # --- Tests ---
 
-test: $(ENV)/installed ## run the tests
+test: $(ENV)/installed ## run the tests (3 min)
 	$(PYTEST) $(ARGS)
 
-test-c: ## run the core's C tests: plain, under ThreadSanitizer, under AddressSanitizer and UBSan
+test-c: ## run the core's C tests: plain, under ThreadSanitizer, under AddressSanitizer and UBSan (4 min)
 	@$(MAKE) --no-print-directory -C tests/c SAN=none
 	@$(MAKE) --no-print-directory -C tests/c SAN=thread
 	@$(MAKE) --no-print-directory -C tests/c SAN=address
 
-test-programs: $(ENV)/installed ## run CPython's own tests of whole programs, as they are and patched
+test-programs: $(ENV)/installed ## run CPython's own tests of whole programs, as they are and patched (1 min)
 	$(BIN)/python tests/whole_programs.py $(PROGRAMS)
 
-test-packages: $(ENV)/installed ## run well-known packages' own tests, as they are and patched; it installs them under build/
+test-packages: $(ENV)/installed ## run well-known packages' own tests, as they are and patched; installs them under build/ (X)
 	$(BIN)/python tests/packages.py --folder $(ENV)/packages $(PACKAGES)
 
-test-packages-quick: $(ENV)/installed ## the same with those that take least
+test-packages-quick: $(ENV)/installed ## the same with those that take least (80 s)
 	$(BIN)/python tests/packages.py --folder $(ENV)/packages --quick
 
-test-wheel: dist ## run the tests, away from the checkout, on the wheel in an empty environment; some also on the sdist there
+test-wheel: dist ## run the tests on the wheel, away from the checkout; some also on the sdist (4 min)
 	@set -e; for archive in $(CURDIR)/$(ENV)/dist/*; do \
 		case $$archive in *.whl) what=tests;; *) what="tests/test_lock.py tests/test_event.py tests/test_packaging.py";; esac; \
 		echo "== $$archive: $$what"; \
@@ -66,50 +74,50 @@ test-wheel: dist ## run the tests, away from the checkout, on the wheel in an em
 
 # --- Benchmarks ---
 
-bench: $(ENV)/installed $(ENV)/benchable ## compare with threading and fastrlock, in about two minutes
+bench: $(ENV)/installed $(ENV)/benchable ## compare with threading and fastrlock (2 min)
 	$(BIN)/python benchmarks/compare.py $(ARGS)
 
-bench-all: $(ENV)/installed $(ENV)/benchable ## all the benchmarks, with the time that they need
+bench-all: $(ENV)/installed $(ENV)/benchable ## run all benchmarks, with the time that they need (1 h)
 	$(PYTEST) benchmarks/suite --benchmark-only
 	$(BIN)/python benchmarks/compare.py --full $(ARGS)
 
-bench-smoke: $(ENV)/installed $(ENV)/benchable ## run each benchmark once, to see that it works
+bench-smoke: $(ENV)/installed $(ENV)/benchable ## run each benchmark once, to see that it works (20 s)
 	$(PYTEST) benchmarks/suite --benchmark-disable
 	$(BIN)/python benchmarks/compare.py --plan smoke --json $(ENV)/smoke.json --svg $(ENV)/smoke.svg $(ARGS)
 
-bench-parker: ## the two ways to sleep, without Python: a semaphore, and a condition variable
+bench-parker: ## measure the two ways to sleep, without Python: a semaphore, and a condition variable (5 s)
 	@mkdir -p build
 	@for way in -UFL_PARK_CONDVAR -DFL_PARK_CONDVAR; do \
 		$(CC) -std=c11 -O3 -pthread -D_GNU_SOURCE $$way -Icsrc -o build/parker benchmarks/parker.c \
-			csrc/park/park.c csrc/platform/*.c && build/parker && build/parker || exit 1; done
+			csrc/park/*.c csrc/platform/*.c && build/parker && build/parker || exit 1; done
 
 # --- Style ---
 
-lint: $(ENV)/tools/made ## check the style of the Python and the C code, and the types
+lint: $(ENV)/tools/made ## check the style of the Python and the C code, and the types (5 s)
 	$(TOOLS)/ruff check
 	$(TOOLS)/ruff format --check
 	$(TOOLS)/clang-format --dry-run -Werror $(C_FILES)
 	$(TOOLS)/mypy
 
-stubtest: $(ENV)/installed $(ENV)/tools/made ## compare the type stubs with what the module has
+stubtest: $(ENV)/installed $(ENV)/tools/made ## compare the type stubs with what the module has (10 s)
 	$(TOOLS)/python $(PIP) install --no-deps --force-reinstall $(ENV)/wheel/*.whl
 	PYTHONSAFEPATH=1 $(TOOLS)/stubtest pyfastlock
 
-format: $(ENV)/tools/made ## put the code in style
+format: $(ENV)/tools/made ## put the code in style (2 s)
 	$(TOOLS)/ruff check --fix
 	$(TOOLS)/ruff format
 	$(TOOLS)/clang-format -i $(C_FILES)
 
 # --- Building and installing ---
 
-install: $(ENV)/installed ## build the wheel and install it under build/
+install: $(ENV)/installed ## build the wheel and install it under build/ (15 s)
 
-dist: $(ENV)/venv/made ## build the sdist and the wheel into dist/
+dist: $(ENV)/venv/made ## build the sdist and the wheel into dist/ (30 s)
 	@rm -rf $(ENV)/dist
 	@$(BIN)/python -m build --outdir $(ENV)/dist >$(ENV)/dist.log 2>&1 || { cat $(ENV)/dist.log; exit 1; }
 	@mkdir -p dist && cp -v $(ENV)/dist/* dist
 
-clean: ## remove what was built
+clean: ## remove what was built (1 s)
 	rm -rf build dist pyfastlock.egg-info tests/c/build
 
 $(ENV)/venv/made $(ENV)/tools/made: pyproject.toml

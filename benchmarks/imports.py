@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--rounds", type=int, default=25, metavar="N", help="default: 25")
+    parser.add_argument("--rounds", type=int, default=51, metavar="N", help="default: 51")
     rounds = parser.parse_args(arguments).rounds
     spec = find_spec("pyfastlock")
     if spec is None or spec.origin is None:

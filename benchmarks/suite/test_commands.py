@@ -1,6 +1,7 @@
 """The commands beside the suite: they run, and what they compute and draw is right."""
 
 import json
+import re
 import shutil
 import xml.etree.ElementTree as ET
 from itertools import product
@@ -43,6 +44,17 @@ def program_row() -> dict[str, object]:
         "patched": Sample(operations=1000, seconds=0.1, cpu_seconds=0.1, sleeps=250),
     }
     return processes.summarise(programs.by_name("pipeline of 3 stages"), [samples] * 3)
+
+
+def test_each_room_knows_only_those_before_it() -> None:
+    folder = Path(compare.__file__).parent
+    rooms = ("workloads", "measure", "output", "suite")
+    for number, room in enumerate(rooms):
+        for file in (folder / room).glob("*.py"):
+            known = re.findall(r"^ *(?:from|import) (\w+)", file.read_text(), re.MULTILINE)
+            assert not set(rooms[number + 1 :]) & set(known), file
+            if room != "suite":
+                assert not {f.stem for f in folder.glob("*.py")} & set(known), file
 
 
 def test_jain_index() -> None:
