@@ -189,6 +189,20 @@ class Barrier:
         native["Barrier.abort"](self)
 
 
+def go_on_acquiring(stdlib: Any, semaphore: Any, timeout: Any) -> Any:
+    """`acquire()` of a thread that waited for a semaphore of ours when that was opened.
+
+    `stdlib` is `threading.Semaphore`.  The thread may have been notified already, and nobody else
+    for the same permit: if it does not get that far, another one is notified.
+    """
+    try:
+        return stdlib.acquire(semaphore, True, timeout)
+    except BaseException:
+        with semaphore._cond:
+            semaphore._cond.notify()
+        raise
+
+
 def go_on_waiting(barrier: Any, index: int, timeout: Any) -> int:
     """The rest of `threading.Barrier.wait`, after the thread has arrived as number `index`.
 

@@ -19,7 +19,7 @@ from concurrency import check_script, fork, in_child, join_child, kick_when_park
 from support import DEADLINE, is_open, parked, start, wait_until
 
 import pyfastlock
-from pyfastlock import _core
+from pyfastlock import _core, _methods
 
 NAMES = {
     "Event": {"_cond": None, "_flag": False},
@@ -1005,3 +1005,57 @@ def test_recipes_patched():
     """In one process, where the names of `threading` are ours."""
     calls = [f"exec({indented(source)!r}, globals())" for source in RECIPES.values()]
     check_script("\n".join(["impl.patch()", "import threading as m", *calls]))
+
+
+# Semaphores that are opened while threads wait for them
+
+
+def with_waiters(kind, acquire, count):
+    """A semaphore without a permit, and threads that wait for one, in their order."""
+    sema = getattr(pyfastlock, kind)(count)
+    for _ in range(count):
+        sema.acquire()
+    threads = []
+    for number in range(count):
+        threads.append(start(acquire, sema, number))
+        wait_until(lambda n=number: _core._waiters(sema) == n + 1)
+    return sema, threads
+
+
+@semaphores
+def test_opening_keeps_the_order_of_those_who_wait(kind):
+    for _ in range(10):
+        order = []
+
+        def acquire(sema, number, order=order):
+            assert sema.acquire(timeout=DEADLINE)
+            order.append(number)
+
+        sema, threads = with_waiters(kind, acquire, 4)
+        assert waiting(sema) == 4
+        for number in range(4):
+            sema.release()
+            wait_until(lambda n=number, order=order: len(order) == n + 1)
+        assert order == [0, 1, 2, 3]
+        for thread in threads:
+            thread.join()
+
+
+@semaphores
+def test_a_permit_goes_on_from_a_waiter_that_raises(kind):
+    """It was notified after the opening, and nobody else was for the same permit."""
+
+    class Interrupt(Exception):
+        pass
+
+    class Interrupted:
+        def acquire(self, *_):
+            raise Interrupt
+
+    sema, (other,) = with_waiters(kind, lambda sema, _: sema.acquire(timeout=DEADLINE), 1)
+    assert waiting(sema) == 1
+    sema._value = 1  # a release whose notification went to the one that raises
+    with pytest.raises(Interrupt):
+        _methods.go_on_acquiring(Interrupted(), sema, None)
+    assert other.join()
+    assert sema._value == 0

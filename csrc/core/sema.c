@@ -63,35 +63,22 @@ fl_sema_release_slow(fl_sema *sema, uint64_t count, uint64_t bound)
 
 /* ---- opening (S6) ---- */
 
-static size_t
-begin_opening(void *ctx)
-{
-    (void)ctx;
-    return SIZE_MAX;
-}
-
+/* Runs last under the mutexes.  PARKED stays while the mutex is held; the permits may still change. */
 static void
-send_away(void *ctx, fl_waiter *waiter)
+make_opened(void *ctx)
 {
-    (void)ctx;
-    (void)waiter;
-}
-
-static void
-end_opening(void *arg, bool left)
-{
-    fl_sema *sema = arg;
+    fl_sema *sema = ctx;
     uint64_t word = fl_load_relaxed_u64(&sema->word);
-    (void)left; /* never */
     while (!fl_cas_release_u64(&sema->word, &word, (word & ~(uint64_t)FL_SEMA_PARKED) | FL_SEMA_OPENED)) {
     }
 }
 
 void
-fl_sema_open(fl_sema *sema)
+fl_sema_open(fl_sema *sema, fl_cond *cond)
 {
-    static const fl_unpark_ops ops = {.begin = begin_opening, .take = send_away, .end = end_opening};
-    (void)fl_lot_unpark_many(sema, &ops, sema);
+    if (!fl_sema_is_opened(sema)) {
+        fl_cond_adopt(cond, sema, make_opened, sema);
+    }
 }
 
 /* ---- fl_lock_ops ---- */

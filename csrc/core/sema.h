@@ -20,8 +20,10 @@
  *     and a waiter that times out leaves the queue under the mutex and was not woken.
  * S5  A bound is checked in the step that adds the permits: before S3's compare-and-swap on the number that it expects,
  *     or under the mutex, where the number only falls while PARKED is set.
- * S6  Opening takes everybody out of the queue in one step with the change of the word.  They find the word OPENED when
- *     they try, and begin anew with whoever runs the semaphore now.
+ * S6  Opening moves everybody who waits to a condition, in their order and in one step with the change of the word (C5).  A
+ *     waiter that is notified there finds the word OPENED when it tries, and begins anew with whoever runs the semaphore
+ *     now.  It may have been the only one to be notified: its caller sees to it that another one is, where it does not get
+ *     that far.
  *
  * Fairness: as for the mutexes, core/lockable.h.
  *
@@ -34,6 +36,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/cond.h"
 #include "core/lockable.h"
 #include "platform/atomic.h"
 #include "platform/compiler.h"
@@ -63,9 +66,9 @@ fl_sema_permits(fl_sema *sema)
     return (fl_load_relaxed_u64(&sema->word) & ~FL_SEMA_OPENED) / FL_SEMA_ONE;
 }
 
-/* Hands the semaphore over: from now on every function here leaves it alone (S6).  Does not block for longer than a
- * queue operation. */
-void fl_sema_open(fl_sema *sema);
+/* Hands the semaphore over: from now on every function here leaves it alone, and the waits go on in the queue of `cond` (S6).
+ * Does nothing where that has been done.  Does not block for longer than a queue operation. */
+void fl_sema_open(fl_sema *sema, fl_cond *cond);
 
 static inline bool
 fl_sema_is_opened(fl_sema *sema)

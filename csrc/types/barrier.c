@@ -198,7 +198,7 @@ barrier_reset(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject 
     if (nargs != 0 || kwnames) {
         return raise_misfit(self, "reset", (fl_call){args, nargs, kwnames});
     }
-    if (fl_barrier_core(self)->parties == 0 || !fl_barrier_reset(fl_barrier_core(self))) {
+    if (!fl_barrier_is_ready(self) || !fl_barrier_reset(fl_barrier_core(self))) {
         return fl_barrier_call_open(self, "reset", (fl_call){args, nargs, kwnames});
     }
     Py_RETURN_NONE;
@@ -221,7 +221,7 @@ barrier_abort(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject 
     if (nargs != 0 || kwnames) {
         return raise_misfit(self, "abort", (fl_call){args, nargs, kwnames});
     }
-    if (fl_barrier_core(self)->parties == 0 || !fl_barrier_abort(fl_barrier_core(self))) {
+    if (!fl_barrier_is_ready(self) || !fl_barrier_abort(fl_barrier_core(self))) {
         return fl_barrier_call_open(self, "abort", (fl_call){args, nargs, kwnames});
     }
     Py_RETURN_NONE;

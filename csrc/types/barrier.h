@@ -9,9 +9,10 @@
 
 typedef struct {
     fl_instance base;
-    fl_barrier barrier; /* `parties` is 0 until __init__ has been called */
-    PyObject *action;   /* or None; as `timeout` set once by __init__, and cleared by the garbage collector */
-    PyObject *timeout;  /* the default of wait() */
+    fl_barrier barrier;
+    PyObject *action;    /* or None; as `timeout` set once by __init__, and cleared by the garbage collector */
+    PyObject *timeout;   /* the default of wait() */
+    fl_atomic_u32 ready; /* __init__ has been called; written last */
 } fl_barrier_object;
 
 static inline fl_barrier_object *
@@ -26,11 +27,17 @@ fl_barrier_core(PyObject *self)
     return &fl_barrier_of(self)->barrier;
 }
 
+static inline bool
+fl_barrier_is_ready(PyObject *self)
+{
+    return fl_load_acquire_u32(&fl_barrier_of(self)->ready);
+}
+
 /* Neither unborn nor open. */
 static inline bool
 fl_barrier_is_closed(PyObject *self)
 {
-    return fl_barrier_core(self)->parties != 0 && !fl_barrier_is_opened(fl_barrier_core(self));
+    return fl_barrier_is_ready(self) && !fl_barrier_is_opened(fl_barrier_core(self));
 }
 
 /* Runs the method of `threading.Barrier` on a barrier that is unborn or open. */

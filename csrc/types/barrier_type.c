@@ -31,14 +31,13 @@ open_barrier(PyObject *self)
 static PyObject *
 peek_parties(PyObject *self)
 {
-    uint64_t parties = fl_barrier_core(self)->parties;
-    return parties ? PyLong_FromUnsignedLongLong(parties) : NULL;
+    return fl_barrier_is_ready(self) ? PyLong_FromUnsignedLongLong(fl_barrier_core(self)->parties) : NULL;
 }
 
 static PyObject *
 peek_count(PyObject *self)
 {
-    return fl_barrier_core(self)->parties ? PyLong_FromUnsignedLongLong(fl_barrier_waiting(fl_barrier_core(self)))
+    return fl_barrier_is_ready(self) ? PyLong_FromUnsignedLongLong(fl_barrier_waiting(fl_barrier_core(self)))
                                           : NULL;
 }
 
@@ -46,20 +45,20 @@ peek_count(PyObject *self)
 static PyObject *
 peek_state(PyObject *self)
 {
-    return fl_barrier_core(self)->parties ? PyLong_FromLong(fl_barrier_is_broken(fl_barrier_core(self)) ? -2 : 0)
+    return fl_barrier_is_ready(self) ? PyLong_FromLong(fl_barrier_is_broken(fl_barrier_core(self)) ? -2 : 0)
                                           : NULL;
 }
 
 static PyObject *
 peek_action(PyObject *self)
 {
-    return Py_XNewRef(fl_barrier_of(self)->action);
+    return fl_barrier_is_ready(self) ? Py_XNewRef(fl_barrier_of(self)->action) : NULL;
 }
 
 static PyObject *
 peek_timeout(PyObject *self)
 {
-    return Py_XNewRef(fl_barrier_of(self)->timeout);
+    return fl_barrier_is_ready(self) ? Py_XNewRef(fl_barrier_of(self)->timeout) : NULL;
 }
 
 const fl_inside fl_barrier_inside = {
@@ -122,6 +121,7 @@ set_up(fl_barrier_object *self, const barrier_arguments *arguments)
     self->action = Py_NewRef(arguments->action);
     self->timeout = Py_NewRef(arguments->timeout);
     fl_barrier_init(&self->barrier, arguments->parties);
+    fl_store_release_u32(&self->ready, true); /* another thread may have the object already */
 }
 
 static int
@@ -137,9 +137,11 @@ barrier_init(PyObject *self, PyObject *args, PyObject *kwargs)
     if (parse_arguments(fl_state_of(self), values, &arguments) < 0) {
         return -1;
     }
-    int unborn;
+    int unborn = fl_barrier_is_ready(self) ? 0 : fl_inside_is_untouched(self, &fl_barrier_inside);
     FL_BEGIN_CRITICAL_SECTION(self);
-    unborn = fl_barrier_core(self)->parties ? 0 : fl_inside_is_untouched(self, &fl_barrier_inside);
+    if (unborn > 0 && fl_barrier_is_ready(self)) { /* another thread was first */
+        unborn = 0;
+    }
     if (unborn > 0) {
         set_up(fl_barrier_of(self), &arguments);
     }

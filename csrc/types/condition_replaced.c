@@ -27,17 +27,6 @@ fl_condition_stock_init(fl_state *state)
     return 0;
 }
 
-/* A new reference to the instance's attributes, or NULL where it has none. */
-static PyObject *
-attributes(fl_condition_object *self)
-{
-    PyObject *dict;
-    FL_BEGIN_CRITICAL_SECTION(self);
-    dict = Py_XNewRef(self->dict);
-    FL_END_CRITICAL_SECTION();
-    return dict;
-}
-
 /* Whether the lock has the method: 1, 0, or -1 with an exception. */
 static int
 lock_has(fl_condition_object *self, PyObject *name)
@@ -78,7 +67,7 @@ FL_SLOW int
 fl_condition_replaced_slow(fl_condition_object *self)
 {
     int all = 0;
-    PyObject *dict = attributes(self);
+    PyObject *dict = fl_instance_own_dict((PyObject *)self);
     uint32_t version = fl_type_version(Py_TYPE(self)); /* before the names are looked up in the type */
     for (int i = 0; i < FL_CONDITION_METHODS && all >= 0; i++) {
         int replaced = is_replaced(self, dict, i);

@@ -9,8 +9,6 @@
 typedef struct {
     fl_instance base;
     fl_event event;
-    PyObject
-        *adopter; /* the condition that the waiters were moved to (E5), or NULL; `_cond` may be another one since */
 } fl_event_object;
 
 static inline fl_event_object *
@@ -55,7 +53,7 @@ open_event(PyObject *self)
     FL_BEGIN_CRITICAL_SECTION(self);
     status = fl_inside_put_condition(self, &inside, &condition); /* I1 */
     if (condition) {
-        event_of(self)->adopter = condition; /* the only one: `self` was not let go of since it was found closed */
+        fl_inside_set_adopter(self, condition);
         fl_event_open(core_of(self), &fl_condition_of(condition)->cond); /* I2, I3 */
     }
     FL_END_CRITICAL_SECTION();
@@ -316,31 +314,10 @@ event_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject 
     fl_event_object *self = FL_INSTANCE_NEW(fl_event_object, (PyTypeObject *)type);
     if (self) {
         fl_event_init(&self->event);
-        self->adopter = NULL;
         fl_instance_make_fast(self);
         PyObject_GC_Track(self);
     }
     return (PyObject *)self;
-}
-
-static int
-event_traverse(PyObject *self, visitproc visit, void *arg)
-{
-    Py_VISIT(event_of(self)->adopter);
-    return fl_instance_traverse(self, visit, arg);
-}
-
-static int
-event_clear_references(PyObject *self)
-{
-    Py_CLEAR(event_of(self)->adopter);
-    return fl_instance_clear(self);
-}
-
-static void
-event_dealloc(PyObject *self)
-{
-    fl_instance_dealloc_as(self, event_dealloc, event_clear_references);
 }
 
 static PyObject *
@@ -372,9 +349,9 @@ static PyGetSetDef event_getset[] = {
 static PyType_Slot event_slots[] = {
     {Py_tp_doc, (void *)event_doc},
     {Py_tp_init, event_init},
-    {Py_tp_traverse, event_traverse},
-    {Py_tp_clear, event_clear_references},
-    {Py_tp_dealloc, event_dealloc},
+    {Py_tp_traverse, fl_instance_traverse},
+    {Py_tp_clear, fl_instance_clear},
+    {Py_tp_dealloc, fl_instance_dealloc},
     {Py_tp_repr, event_repr},
     {Py_tp_methods, event_methods},
     {Py_tp_members, event_members},

@@ -54,7 +54,7 @@ fl_inside_put_condition(PyObject *self, const fl_inside *inside, PyObject **cond
 static int
 is_touched(PyObject *self, const PyGetSetDef *entry)
 {
-    PyObject *dict = ((fl_instance *)self)->dict; /* borrowed: nobody else has an object that is being made */
+    PyObject *dict = fl_instance_own_dict(self);
     PyObject *name = PyUnicode_InternFromString(entry->name);
     PyObject *found = name ? PyObject_GetAttr((PyObject *)Py_TYPE(self), name) : NULL;
     int touched = -1;
@@ -66,6 +66,7 @@ is_touched(PyObject *self, const PyGetSetDef *entry)
     }
     Py_XDECREF(found);
     Py_XDECREF(name);
+    Py_XDECREF(dict);
     return touched;
 }
 

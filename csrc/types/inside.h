@@ -66,6 +66,14 @@ PyObject *fl_inside_put(PyObject *self, const char *name, PyObject *value);
  * object in between.  Returns 0, or -1 with an exception. */
 int fl_inside_put_condition(PyObject *self, const fl_inside *inside, PyObject **condition);
 
+/* Keeps the condition, and takes the reference: whoever waits goes on waiting in its queue (I3), and `_cond` may become
+ * another one.  Called once: the caller has not let go of `self` since it found it closed. */
+static inline void
+fl_inside_set_adopter(PyObject *self, PyObject *condition)
+{
+    ((fl_instance *)self)->adopter = condition;
+}
+
 /* For __init__ of an object that is unborn: whether it has been given no private attribute yet, and its class hides none by
  * one of its own.  Any other is open for good.  -1 with an exception. */
 int fl_inside_is_untouched(PyObject *self, const fl_inside *inside);

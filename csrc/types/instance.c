@@ -9,6 +9,7 @@ fl_instance_clean(void *object)
     if (self) {
         self->dict = NULL;
         self->weakrefs = NULL;
+        self->adopter = NULL;
     }
     return self;
 }
@@ -21,6 +22,16 @@ fl_instance_make_fast(void *object)
     if (self->dict == NULL) {
         PyErr_Clear();
     }
+}
+
+PyObject *
+fl_instance_own_dict(PyObject *self)
+{
+    PyObject *dict;
+    FL_BEGIN_CRITICAL_SECTION(self);
+    dict = Py_XNewRef(((fl_instance *)self)->dict);
+    FL_END_CRITICAL_SECTION();
+    return dict;
 }
 
 PyObject *
@@ -55,6 +66,7 @@ fl_instance_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(((fl_instance *)self)->dict);
+    Py_VISIT(((fl_instance *)self)->adopter);
     return 0;
 }
 
@@ -62,6 +74,7 @@ int
 fl_instance_clear(PyObject *self)
 {
     Py_CLEAR(((fl_instance *)self)->dict);
+    Py_CLEAR(((fl_instance *)self)->adopter);
     return 0;
 }
 

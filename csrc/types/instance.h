@@ -12,6 +12,7 @@ typedef struct {
     PyObject_HEAD
     PyObject *dict;
     PyObject *weakrefs;
+    PyObject *adopter; /* the condition that took the waiters when the object was opened (types/inside.h), or NULL */
 } fl_instance;
 
 /* A new object of exactly `type`, a type of ours, which the caller sets up and tracks; NULL with an exception. */
@@ -29,6 +30,9 @@ fl_instance_is_bare(PyObject *self)
     PyObject *dict = ((fl_instance *)self)->dict;
     return dict == NULL || (FL_HAS_GIL && PyDict_GET_SIZE(dict) == 0);
 }
+
+/* The __dict__ where there is one: a new reference, as another thread may replace it, or NULL without an exception. */
+PyObject *fl_instance_own_dict(PyObject *self);
 
 /* For the tp_vectorcall of a type: whether nobody has replaced its __new__ or its __init__, which `init` is. */
 static inline bool

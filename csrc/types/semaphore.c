@@ -49,10 +49,12 @@ PyDoc_STRVAR(semaphore_acquire_doc,
 static PyObject *
 acquire_open(PyObject *self, int64_t deadline_ns)
 {
-    PyObject *left = fl_inside_time_left(deadline_ns);
-    PyObject *args[] = {Py_True, left};
-    PyObject *result = left ? fl_semaphore_call_open(self, "Semaphore", "acquire", (fl_call){args, 2, NULL}) : NULL;
+    PyObject *function = PyMapping_GetItemString(fl_state_of(self)->methods, "go_on_acquiring");
+    PyObject *left = function ? fl_inside_time_left(deadline_ns) : NULL;
+    PyObject *stdlib = fl_state_of(self)->stdlib_semaphore;
+    PyObject *result = left ? PyObject_CallFunctionObjArgs(function, stdlib, self, left, NULL) : NULL;
     Py_XDECREF(left);
+    Py_XDECREF(function);
     return result;
 }
 
@@ -151,7 +153,7 @@ static FL_NOINLINE PyObject *
 release_count(PyObject *self, const char *owner, uint64_t count)
 {
     fl_semaphore_object *semaphore = fl_semaphore_of(self);
-    if (semaphore->ready && fl_sema_release(&semaphore->sema, count, semaphore->bound)) {
+    if (fl_semaphore_is_ready(self) && fl_sema_release(&semaphore->sema, count, semaphore->bound)) {
         Py_RETURN_NONE;
     }
     if (!fl_semaphore_is_closed(self)) {

@@ -14,7 +14,6 @@ fl_semaphore_key(PyObject *self)
 
 static const fl_inside inside;
 
-/* A thread in the queue is woken, and tries again under the condition's lock (I3). */
 static int
 open_semaphore(PyObject *self)
 {
@@ -23,8 +22,8 @@ open_semaphore(PyObject *self)
     FL_BEGIN_CRITICAL_SECTION(self);
     status = fl_inside_put_condition(self, &inside, &condition); /* I1 */
     if (condition) {
-        Py_DECREF(condition);
-        fl_sema_open(fl_semaphore_core(self)); /* I2, I3 */
+        fl_inside_set_adopter(self, condition);
+        fl_sema_open(fl_semaphore_core(self), &fl_condition_of(condition)->cond); /* I2, I3 */
     }
     FL_END_CRITICAL_SECTION();
     return status;
@@ -33,7 +32,7 @@ open_semaphore(PyObject *self)
 static PyObject *
 peek_value(PyObject *self)
 {
-    if (!fl_semaphore_of(self)->ready) {
+    if (!fl_semaphore_is_ready(self)) {
         return NULL;
     }
     return PyLong_FromUnsignedLongLong(fl_sema_permits(fl_semaphore_core(self)));
@@ -42,7 +41,7 @@ peek_value(PyObject *self)
 static PyObject *
 peek_initial_value(PyObject *self)
 {
-    if (!fl_semaphore_of(self)->ready) {
+    if (!fl_semaphore_is_ready(self)) {
         return NULL;
     }
     return PyLong_FromUnsignedLongLong(fl_semaphore_of(self)->bound);
@@ -98,9 +97,9 @@ parse_value(PyObject *value, uint64_t *permits)
 static void
 set_up(fl_semaphore_object *self, uint64_t permits, bool bounded)
 {
-    self->bound = bounded ? permits : FL_SEMA_MAX;
-    self->ready = true;
     fl_sema_init(&self->sema, permits);
+    self->bound = bounded ? permits : FL_SEMA_MAX;
+    fl_store_release_u32(&self->ready, true); /* another thread may have the object already */
 }
 
 static int
@@ -119,9 +118,11 @@ init_as(PyObject *self, PyObject *args, PyObject *kwargs, bool bounded)
     }
     fl_state *state = fl_state_of(self);
     const fl_inside *own = bounded ? &bounded_inside : &inside;
-    int unborn;
+    int unborn = fl_semaphore_is_ready(self) ? 0 : fl_inside_is_untouched(self, own);
     FL_BEGIN_CRITICAL_SECTION(self);
-    unborn = fl_semaphore_of(self)->ready ? 0 : fl_inside_is_untouched(self, own);
+    if (unborn > 0 && fl_semaphore_is_ready(self)) { /* another thread was first */
+        unborn = 0;
+    }
     if (unborn > 0) {
         set_up(fl_semaphore_of(self), permits, bounded);
     }

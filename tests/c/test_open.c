@@ -185,9 +185,11 @@ test_s6_word_is_final(void)
     const uint64_t permits[] = {0, 1, 7, FL_SEMA_MAX};
     for (int i = 0; i < 4; i++) {
         fl_sema sema;
+        fl_cond cond;
         fl_sema_init(&sema, permits[i]);
+        fl_cond_init(&cond);
         for (int again = 0; again < 2; again++) {
-            fl_sema_open(&sema);
+            fl_sema_open(&sema, &cond);
             CHECK(fl_sema_is_opened(&sema));
             CHECK_EQUAL(fl_sema_permits(&sema), permits[i]);
         }
@@ -205,6 +207,7 @@ test_s6_word_is_final(void)
 
 typedef struct {
     fl_sema sema;
+    fl_cond cond;
     fl_atomic_u64 acquired;
     fl_atomic_u64 opened;
 } sema_race;
@@ -230,7 +233,7 @@ static void *
 open_sema(void *arg)
 {
     sema_race *self = arg;
-    fl_sema_open(&self->sema);
+    fl_sema_open(&self->sema, &self->cond);
     return NULL;
 }
 
@@ -242,6 +245,7 @@ test_s6_race(void)
     for (int round = 0; round < ROUNDS / 2; round++) {
         sema_race self = {.acquired = 0};
         fl_sema_init(&self.sema, 0);
+        fl_cond_init(&self.cond);
         pthread_t waiters[WAITERS];
         for (int i = 0; i < WAITERS; i++) {
             waiters[i] = start_thread(acquire_once, &self);
@@ -252,6 +256,7 @@ test_s6_race(void)
             released += fl_sema_release(&self.sema, 1, FL_SEMA_MAX);
         }
         join_thread(opener);
+        (void)fl_cond_notify(&self.cond, SIZE_MAX, NO_LOCK);
         for (int i = 0; i < WAITERS; i++) {
             join_thread(waiters[i]);
         }
