@@ -57,7 +57,7 @@ test-c: ## run the core's C tests: plain, under ThreadSanitizer, under AddressSa
 test-programs: $(ENV)/installed ## run CPython's own tests of whole programs, as they are and patched (1 min)
 	$(BIN)/python tests/whole_programs.py $(PROGRAMS)
 
-test-packages: $(ENV)/installed ## run well-known packages' own tests, as they are and patched; installs them under build/ (X)
+test-packages: $(ENV)/installed ## run well-known packages' own tests, as they are and patched; installs them under build/ (5 min)
 	$(BIN)/python tests/packages.py --folder $(ENV)/packages $(PACKAGES)
 
 test-packages-quick: $(ENV)/installed ## the same with those that take least (80 s)
