@@ -1,6 +1,6 @@
 #include "core/barrier.h"
 
-#include "core/parking_lot.h"
+#include "core/lot/parking_lot.h"
 #include "core/thread.h"
 #include "platform/clock.h"
 

@@ -27,7 +27,7 @@
 #include <stdint.h>
 
 #include "core/lockable.h"
-#include "core/parking_lot.h"
+#include "core/lot/parking_lot.h"
 #include "platform/atomic.h"
 #include "platform/compiler.h"
 

@@ -1,6 +1,6 @@
 #include "core/event.h"
 
-#include "core/parking_lot.h"
+#include "core/lot/parking_lot.h"
 #include "platform/clock.h"
 
 /* ---- setting ---- */

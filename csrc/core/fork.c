@@ -2,9 +2,9 @@
 
 #include <pthread.h>
 
-#include "core/bucket.h"
+#include "core/lot/bucket.h"
 #include "core/lock_word.h"
-#include "core/spin.h"
+#include "core/lot/spin.h"
 #include "core/thread.h"
 #include "platform/fatal.h"
 

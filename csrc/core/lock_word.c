@@ -1,7 +1,7 @@
 #include "core/lock_word.h"
 
 #include "core/lockable.h"
-#include "core/spin.h"
+#include "core/lot/spin.h"
 
 enum { WOKEN_STEP = 2 };
 

@@ -46,7 +46,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/parking_lot.h"
+#include "core/lot/parking_lot.h"
 #include "core/thread.h"
 #include "platform/atomic.h"
 

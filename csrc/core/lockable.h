@@ -15,7 +15,7 @@
  * attaching: under a GIL that would make the holder wait.
  *
  * Without a GIL a thread that wants a lock again for which it has designated a waiter, and not for a condition, lets
- * the others have it for some microseconds before it queues: core/spin.h.
+ * the others have it for some microseconds before it queues: core/lot/spin.h.
  *
  * K1  A wake-up that does not hand the lock over is spent by trying the lock, or by seeing under the bucket's mutex that
  *     it is held.  The thread does so before anything that could make it give up: if it fails, somebody else holds the
@@ -28,7 +28,7 @@
 #include <stdint.h>
 
 #include "core/blocker.h"
-#include "core/parking_lot.h"
+#include "core/lot/parking_lot.h"
 
 /* How long a waiter is passed over before it gets a turn: two orders of magnitude above a hand-off between two
  * threads (about 10 us), so that fairness costs little, and one below what a person notices. */

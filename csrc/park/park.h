@@ -1,6 +1,6 @@
 /* The parker: the place where one blocked thread sleeps until one other thread wakes it.
  *
- * A parker serves one wait.  It lies in the waiter (core/parking_lot.h), is set up before the waiter is queued, and may
+ * A parker serves one wait.  It lies in the waiter (core/lot/parking_lot.h), is set up before the waiter is queued, and may
  * be discarded as soon as the sleep has returned FL_SLEEP_WOKEN, or when it is certain that nobody will wake it because
  * its waiter has been taken out of the queue again.
  *

@@ -1,6 +1,6 @@
 #include "py/block.h"
 
-#include "core/spin.h"
+#include "core/lot/spin.h"
 #include "core/thread.h"
 #include "platform/clock.h"
 

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "core/fork.h"
-#include "core/parking_lot.h"
+#include "core/lot/parking_lot.h"
 #include "platform/atomic.h"
 #include "platform/clock.h"
 

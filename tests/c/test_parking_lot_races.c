@@ -1,4 +1,4 @@
-/* core/parking_lot.h: several threads on the same queues. Every waiter is freed as soon as its wait has ended, so that
+/* core/lot/parking_lot.h: several threads on the same queues. Every waiter is freed as soon as its wait has ended, so that
  * AddressSanitizer sees whoever touches it later. */
 
 #include "check.h"

@@ -1,12 +1,12 @@
-/* core/spin.h, and what the parking lot makes of it. */
+/* core/lot/spin.h, and what the parking lot makes of it. */
 
 #include <sched.h>
 #include <stdlib.h>
 
 #include "check.h"
 #include "core/fork.h"
-#include "core/parking_lot.h"
-#include "core/spin.h"
+#include "core/lot/parking_lot.h"
+#include "core/lot/spin.h"
 #include "core/thread.h"
 #include "fake_blocker.h"
 #include "fork_helpers.h"

@@ -1,4 +1,4 @@
-/* core/parking_lot.h: fl_lot_requeue, by one thread. */
+/* core/lot/parking_lot.h: fl_lot_requeue, by one thread. */
 
 #include "check.h"
 #include "lot.h"

@@ -1,4 +1,4 @@
-/* Spinning: what a thread does before it sleeps, and before it asks for its runtime.  Only core/parking_lot.c spins, so
+/* Spinning: what a thread does before it sleeps, and before it asks for its runtime.  Only core/lot/parking_lot.c spins, so
  * that every primitive has it; the others that include this set it up.
  *
  * Three waits are worth it, all of a thread that is detached and holds no mutex, and no lock that was handed to it:

@@ -1,4 +1,4 @@
-#include "core/spin.h"
+#include "core/lot/spin.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* core/parking_lot.h: `on_leave`, which is asked when a waiter is about to leave its queue without having been unparked. */
+/* core/lot/parking_lot.h: `on_leave`, which is asked when a waiter is about to leave its queue without having been unparked. */
 
 #include "check.h"
 #include "fake_blocker.h"

@@ -41,7 +41,7 @@
  *     however long it has waited for the notification, and those that are notified together keep their order.  The clock
  *     is read before the mutex is taken, so two that come at once may be in either order.
  *
- * Before it sleeps a waiter spins, and before it attaches again it gives its waker time to detach: core/spin.h. */
+ * Before it sleeps a waiter spins, and before it attaches again it gives its waker time to detach: core/lot/spin.h. */
 
 #ifndef FL_PARKING_LOT_H
 #define FL_PARKING_LOT_H
@@ -80,7 +80,7 @@ struct fl_waiter {
     bool is_only_woken; /* it does not wait for the lock of its condition, so that a notification never requeues it */
     bool polling; /* its thread runs code of the runtime: it can be unparked, but not sent to a lock's queue (L7) */
 
-    uint64_t waker; /* the serial of the thread that has unparked it, for core/spin.h */
+    uint64_t waker; /* the serial of the thread that has unparked it, for core/lot/spin.h */
     uint32_t place; /* the unparker's note: which of those that it has unparked together this one is */
 
     /* The owner's, and constant while queued, except that a notification sets since_ns and an interruption
@@ -134,7 +134,7 @@ typedef struct {
 fl_wait_result fl_lot_sleep_for(fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker, const fl_lot_goal *goal);
 
 /* For a thread that is about to queue itself for what it has given up for somebody else lately: leaves it to the
- * others for a while, detached and as often as core/spin.h says, and asks attached in between.  True as soon as
+ * others for a while, detached and as often as core/lot/spin.h says, and asks attached in between.  True as soon as
  * `is_decided(ctx)` is.  May do nothing. */
 bool fl_lot_back_off(const void *key, int64_t deadline_ns, fl_blocker *blocker, bool (*is_decided)(void *ctx),
                      void *ctx);

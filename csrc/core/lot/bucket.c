@@ -1,4 +1,4 @@
-#include "core/bucket.h"
+#include "core/lot/bucket.h"
 
 #include <assert.h>
 

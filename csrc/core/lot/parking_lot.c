@@ -1,11 +1,11 @@
-#include "core/parking_lot.h"
+#include "core/lot/parking_lot.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
-#include "core/bucket.h"
-#include "core/spin.h"
+#include "core/lot/bucket.h"
+#include "core/lot/spin.h"
 #include "core/thread.h"
 #include "platform/clock.h"
 

@@ -1,4 +1,4 @@
-/* The parking lot's table: buckets, and in them the FIFOs of the keys.  For core/parking_lot.c, whose
+/* The parking lot's table: buckets, and in them the FIFOs of the keys.  For core/lot/parking_lot.c, whose
  * header has the rules (L1 to L9), and for core/fork.c. */
 
 #ifndef FL_BUCKET_H
@@ -6,8 +6,8 @@
 
 #include <pthread.h>
 
-#include "core/parking_lot.h"
-#include "core/spin.h"
+#include "core/lot/parking_lot.h"
+#include "core/lot/spin.h"
 #include "platform/compiler.h"
 
 typedef struct {
