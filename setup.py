@@ -18,6 +18,8 @@ SOURCES = [
     "csrc/platform/clock.c",
     "csrc/platform/cpu.c",
     "csrc/platform/fatal.c",
+    "csrc/platform/timed_cond.c",
+    "csrc/park/condvar.c",
     "csrc/park/semaphore.c",
     "csrc/core/lot/bucket.c",
     "csrc/core/lot/parking_lot.c",
