@@ -15,13 +15,13 @@
  *     while nobody is queued; it is never clear while somebody is.
  * S3  A release that finds PARKED clear is one compare-and-swap.  One that finds it set adds its permits under the
  *     mutex, in one step with taking as many waiters out of the queue.
- * S4  So there are never fewer woken waiters that have not tried yet than free permits, unless the queue is empty.  A
- *     woken waiter tries before it can give up (K1 in core/lockable.h): no permit is lost to one that is interrupted,
- *     and a waiter that times out leaves the queue under the mutex and was not woken.
+ * S4  While the queue is not empty, every free permit has a woken waiter that has not tried yet.  A woken waiter tries
+ *     before it can give up (K1), so no permit is lost to one that is interrupted.  A waiter that times out leaves the
+ *     queue under the mutex, and was not woken.
  * S5  A bound is checked in the step that adds the permits: before S3's compare-and-swap on the number that it expects,
  *     or under the mutex, where the number only falls while PARKED is set.
- * S6  Opening takes everybody out of the queue in one step with the change of the word.  They find the word OPENED when
- *     they try, and begin anew with whoever runs the semaphore now.
+ * S6  Opening takes everybody out of the queue in one step with the change of the word.  Those threads find the word
+ *     OPENED when they try, and begin anew with whoever runs the semaphore now.
  *
  * Fairness: as for the mutexes, core/lockable.h.
  *
@@ -45,18 +45,21 @@ enum { FL_SEMA_PARKED = 1, FL_SEMA_ONE = 2 };
 /* The largest number of permits. */
 #define FL_SEMA_MAX ((FL_SEMA_OPENED - 1) / FL_SEMA_ONE)
 
+_Static_assert(FL_SEMA_PARKED < FL_SEMA_ONE, "PARKED is below the permits");
+_Static_assert((FL_SEMA_MAX * FL_SEMA_ONE + FL_SEMA_PARKED) < FL_SEMA_OPENED, "OPENED is above the permits");
+
 typedef struct {
     fl_atomic_u64 word;
 } fl_sema;
 
-/* `permits` <= FL_SEMA_MAX are free and nobody waits. */
+/* Sets up a semaphore of which `permits`, at most FL_SEMA_MAX, are free, and that nobody waits for. */
 static inline void
 fl_sema_init(fl_sema *sema, uint64_t permits)
 {
     fl_store_relaxed_u64(&sema->word, permits * FL_SEMA_ONE);
 }
 
-/* How many permits are free, or were when the semaphore was opened. */
+/* How many permits are free, or were when the semaphore was opened.  Other threads may change that at once. */
 static inline uint64_t
 fl_sema_permits(fl_sema *sema)
 {
@@ -67,13 +70,14 @@ fl_sema_permits(fl_sema *sema)
  * queue operation. */
 void fl_sema_open(fl_sema *sema);
 
+/* Whether the semaphore is opened, which is final. */
 static inline bool
 fl_sema_is_opened(fl_sema *sema)
 {
     return fl_load_acquire_u64(&sema->word) & FL_SEMA_OPENED;
 }
 
-/* Takes a permit if one is free.  Never blocks. */
+/* Takes a permit if one is free (S1).  Returns whether it did; false where the semaphore is opened.  Does not block. */
 static inline bool
 fl_sema_try_acquire(fl_sema *sema)
 {
@@ -86,11 +90,12 @@ fl_sema_try_acquire(fl_sema *sema)
     return false;
 }
 
-/* Adds `count` permits and wakes as many waiters.  False, and nothing has happened, where there would be more than
- * `bound` or the semaphore is opened.  There are never more than `bound` before. */
+/* Adds `count` permits and wakes as many waiters.  Returns false, and does nothing, where there would be more than
+ * `bound` permits or the semaphore is opened.  The caller never lets it have more than `bound`.  Does not block for
+ * longer than a queue operation. */
 bool fl_sema_release_slow(fl_sema *sema, uint64_t count, uint64_t bound);
 
-/* Adds one, if nobody waits and that does not exceed the bound. */
+/* Adds a permit if nobody waits and that does not exceed `bound` (S5).  Returns whether it did.  Does not block. */
 static inline bool
 fl_sema_release_fast(fl_sema *sema, uint64_t bound)
 {
@@ -99,13 +104,14 @@ fl_sema_release_fast(fl_sema *sema, uint64_t bound)
     return plain && fl_cas_release_u64(&sema->word, &word, word + FL_SEMA_ONE);
 }
 
+/* Does what fl_sema_release_slow does, and quicker where it can. */
 static inline bool
 fl_sema_release(fl_sema *sema, uint64_t count, uint64_t bound)
 {
     return (count == 1 && FL_LIKELY(fl_sema_release_fast(sema, bound))) || fl_sema_release_slow(sema, count, bound);
 }
 
-/* For fl_lock_wait(); not for conditions.  An attempt on an opened semaphore is FL_LOCK_OPENED. */
-extern const fl_lock_ops fl_sema_ops;
+/* For fl_lock_wait.  An attempt on an opened semaphore is FL_LOCK_OPENED. */
+extern const fl_wait_ops fl_sema_ops;
 
 #endif
