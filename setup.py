@@ -82,6 +82,15 @@ PROBES = {
 }
 
 
+# Links where the processor has a 64-bit compare-and-swap, or with libatomic.
+ATOMIC_PROBE = """
+#include <stdatomic.h>
+#include <stdint.h>
+static _Atomic(uint64_t) word;
+int main(void) { uint64_t seen = 0; return !atomic_compare_exchange_strong(&word, &seen, 1); }
+"""
+
+
 class BuildExt(build_ext):
     """build_ext that stops with one sentence where the extension can't be built."""
 
@@ -96,12 +105,16 @@ class BuildExt(build_ext):
         for program, reason in PROBES.items():
             if not self.can_build(program):
                 self.stop(reason.format(compiler=" ".join(self.compiler.compiler[:1])))
+        if not self.can_build(ATOMIC_PROBE):
+            if not self.can_build(ATOMIC_PROBE, ["atomic"]):
+                self.stop("the processor has no 64-bit compare-and-swap, and libatomic is missing")
+            self.compiler.add_library("atomic")
         version = self.distribution.get_version()
         for extension in self.extensions:
             extension.define_macros.append(("PYFASTLOCK_VERSION", f'"{version}"'))
         super().build_extensions()
 
-    def can_build(self, program):
+    def can_build(self, program, libraries=()):
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "probe.c")
             source.write_text(program)
@@ -110,7 +123,11 @@ class BuildExt(build_ext):
                     [str(source)], output_dir=folder, extra_postargs=COMPILE_ARGS
                 )
                 self.compiler.link_executable(
-                    objects, "probe", output_dir=folder, extra_postargs=LINK_ARGS
+                    objects,
+                    "probe",
+                    output_dir=folder,
+                    libraries=list(libraries),
+                    extra_postargs=LINK_ARGS,
                 )
             except (CompileError, LinkError):
                 return False
