@@ -18,15 +18,19 @@ SOURCES = [
     "csrc/platform/clock.c",
     "csrc/platform/cpu.c",
     "csrc/platform/fatal.c",
-    "csrc/park/park.c",
-    "csrc/core/bucket.c",
-    "csrc/core/parking_lot.c",
+    "csrc/platform/timed_cond.c",
+    "csrc/park/condvar.c",
+    "csrc/park/semaphore.c",
+    "csrc/core/lot/back_off.c",
+    "csrc/core/lot/bucket.c",
+    "csrc/core/lot/parking_lot.c",
+    "csrc/core/lot/spin.c",
+    "csrc/core/lot/waiter.c",
     "csrc/core/mutex.c",
     "csrc/core/rmutex.c",
     "csrc/core/cond.c",
     "csrc/core/event.c",
     "csrc/core/sema.c",
-    "csrc/core/spin.c",
     "csrc/core/barrier.c",
     "csrc/core/fork.c",
     "csrc/core/lock_word.c",
@@ -78,6 +82,15 @@ PROBES = {
 }
 
 
+# Links where the processor has a 64-bit compare-and-swap, or with libatomic.
+ATOMIC_PROBE = """
+#include <stdatomic.h>
+#include <stdint.h>
+static _Atomic(uint64_t) word;
+int main(void) { uint64_t seen = 0; return !atomic_compare_exchange_strong(&word, &seen, 1); }
+"""
+
+
 class BuildExt(build_ext):
     """build_ext that stops with one sentence where the extension can't be built."""
 
@@ -92,12 +105,16 @@ class BuildExt(build_ext):
         for program, reason in PROBES.items():
             if not self.can_build(program):
                 self.stop(reason.format(compiler=" ".join(self.compiler.compiler[:1])))
+        if not self.can_build(ATOMIC_PROBE):
+            if not self.can_build(ATOMIC_PROBE, ["atomic"]):
+                self.stop("the processor has no 64-bit compare-and-swap, and libatomic is missing")
+            self.compiler.add_library("atomic")
         version = self.distribution.get_version()
         for extension in self.extensions:
             extension.define_macros.append(("PYFASTLOCK_VERSION", f'"{version}"'))
         super().build_extensions()
 
-    def can_build(self, program):
+    def can_build(self, program, libraries=()):
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "probe.c")
             source.write_text(program)
@@ -106,7 +123,11 @@ class BuildExt(build_ext):
                     [str(source)], output_dir=folder, extra_postargs=COMPILE_ARGS
                 )
                 self.compiler.link_executable(
-                    objects, "probe", output_dir=folder, extra_postargs=LINK_ARGS
+                    objects,
+                    "probe",
+                    output_dir=folder,
+                    libraries=list(libraries),
+                    extra_postargs=LINK_ARGS,
                 )
             except (CompileError, LinkError):
                 return False

@@ -1,5 +1,5 @@
-/* What a sleep and a wake-up cost without Python: two threads hand a turn to each other through parkers, a new one for each
- * wait, as the parking lot uses them.  Prints nanoseconds; `make bench-parker` runs both ways to sleep. */
+/* What a sleep and a wake-up cost without Python: two threads hand a turn to each other through parkers, a new one for
+ * each wait, as the parking lot uses them.  Prints nanoseconds; `make bench-parker` runs both ways to sleep. */
 
 #include <inttypes.h>
 #include <pthread.h>

@@ -153,6 +153,10 @@ def test_build_without_a_compiler(checkout: Path, compiler: str) -> None:
     [
         ("pthread.h", "the platform has no POSIX threads"),
         ("Python.h", "Python.h is missing (it is in a package such as python3-dev)"),
+        (
+            "stdatomic.h",
+            "the processor has no 64-bit compare-and-swap, and libatomic is missing",
+        ),
     ],
 )
 def test_build_without_a_header(checkout: Path, tmp_path: Path, header: str, reason: str) -> None:
@@ -160,6 +164,33 @@ def test_build_without_a_header(checkout: Path, tmp_path: Path, header: str, rea
     built = run("setup.py", "build_ext", cwd=checkout, CC=compiler)
     assert built.returncode != 0
     assert last_line(built.stdout) == refusal(reason)
+
+
+@in_a_checkout
+def test_libatomic_is_linked_where_the_processor_needs_it(checkout: Path, tmp_path: Path) -> None:
+    """With a compiler that finds a compare-and-swap in libatomic only, and compiles nothing."""
+    real = shlex.split(sysconfig.get_config_var("CC"))[0]
+    compiler = tmp_path / "cc-with-libatomic"
+    needy, last = tmp_path / "needy", tmp_path / "last"
+    compiler.write_text(
+        "#!/bin/sh\n"
+        f'echo "$*" >{last}\n'
+        "for argument; do case $argument in *.c)\n"
+        f'  rm -f {needy}; if grep -q atomic_compare_exchange "$argument"; then touch {needy}; fi\n'
+        '  while [ "$1" != -o ]; do shift; done\n'
+        '  echo "__attribute__((weak)) int main(void) { return 0; }" |\n'
+        f'    {real} -fPIC -x c -c - -o "$2"; exit ;;\n'
+        "esac; done\n"
+        f'case "$*" in *-latomic*) exec {real} "$@";; esac\n'
+        f"if [ -e {needy} ]; then exit 1; fi\n"
+        f'exec {real} "$@"\n'
+    )
+    compiler.chmod(0o755)
+    built = run(
+        "setup.py", "build_ext", cwd=checkout, CC=str(compiler), LDSHARED=f"{compiler} -shared"
+    )
+    assert built.returncode == 0, built.stdout
+    assert "-latomic" in last.read_text().split()
 
 
 @in_a_checkout

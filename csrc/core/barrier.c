@@ -1,6 +1,8 @@
 #include "core/barrier.h"
 
-#include "core/parking_lot.h"
+#include <stddef.h>
+
+#include "core/lot/parking_lot.h"
 #include "core/thread.h"
 #include "platform/clock.h"
 
@@ -13,6 +15,10 @@ enum { COUNT_SHIFT = 2, GENERATION_SHIFT = 34 };
 #define PHASE_MASK ((UINT64_C(1) << COUNT_SHIFT) - 1)
 #define COUNT_ONE (UINT64_C(1) << COUNT_SHIFT)
 #define GENERATION_ONE (UINT64_C(1) << GENERATION_SHIFT)
+
+_Static_assert(OPENED <= PHASE_MASK, "a phase fits below the count");
+_Static_assert(UINT64_C(1) * FL_BARRIER_MAX < GENERATION_ONE / COUNT_ONE, "a count fits below the generation");
+_Static_assert(offsetof(fl_barrier, word) == 0, "the key of a barrier is the address of its word");
 
 static inline barrier_phase
 phase_of(uint64_t word)
@@ -135,7 +141,7 @@ end_sending(void *arg, bool left)
     (void)left;
 }
 
-/* Begins a new generation, if `may` says so; returns what it said. */
+/* Begins a new generation, if `may` says so.  Returns what it said. */
 static bool
 send_away(sending ctx)
 {
@@ -173,7 +179,7 @@ if_complete(const fl_barrier *barrier, uint64_t word, uint64_t generation)
     return lacks_one(barrier, word);
 }
 
-/* Without an action.  False where one more is lacking than was thought. */
+/* Lets all go on, without an action.  False where another thread is lacking after all. */
 static bool
 pass(fl_barrier *barrier)
 {
@@ -247,8 +253,8 @@ fl_barrier_open(fl_barrier *barrier)
 
 /* ---- looking for it while one waits ---- */
 
-/* The caller's blocker, but it looks after each poll() whether the action is still there.  The waiter that breaks the
- * barrier is one of those that are taken out then. */
+/* The caller's blocker, with one thing added: after each poll() it looks whether the action is still there.  The waiter
+ * that breaks the barrier then takes itself out with the others. */
 typedef struct {
     fl_blocker base;
     fl_blocker *runtime;
@@ -271,14 +277,14 @@ static void
 detach(fl_blocker *base)
 {
     fl_blocker *runtime = ((watchful_blocker *)base)->runtime;
-    runtime->detach(runtime);
+    fl_blocker_detach(runtime);
 }
 
 static void
 attach(fl_blocker *base)
 {
     fl_blocker *runtime = ((watchful_blocker *)base)->runtime;
-    runtime->attach(runtime);
+    fl_blocker_attach(runtime);
 }
 
 static watchful_blocker
@@ -332,7 +338,7 @@ waits(arrival arrival)
     return arrival == ARRIVED || arrival == IS_GUEST;
 }
 
-/* Under the bucket's mutex.  True queues the thread. */
+/* For fl_lot_enqueue.  True queues the thread. */
 static bool
 arrive(void *arg)
 {
@@ -358,7 +364,7 @@ arrive(void *arg)
 static fl_leave
 leave(fl_waiter *waiter, bool timed_out)
 {
-    fl_barrier *barrier = (fl_barrier *)fl_load_relaxed_ptr(&waiter->key);
+    fl_barrier *barrier = (fl_barrier *)waiter->key;
     uint64_t word = load(barrier);
     if (!timed_out) {
         store(barrier, word - COUNT_ONE);
@@ -371,19 +377,17 @@ leave(fl_waiter *waiter, bool timed_out)
     return FL_LEAVES_WITH_ALL;
 }
 
-/* Asks poll() whether the thread may wait as `wish`.  Who arrives without time breaks the barrier without a wait. */
+/* Asks poll() whether the thread may wait as `wish`.  A thread that arrives without time does not wait, so it does not
+ * ask. */
 static bool
 may_wait(arrive_ctx *ctx, arrival wish)
 {
     ctx->allowed = wish;
-    if (ctx->blocker == NULL) {
-        return true;
-    }
-    ctx->blocker->timed = wish == ARRIVED && ctx->timeout_ns != FL_DEADLINE_NEVER;
-    return (wish == ARRIVED && ctx->timeout_ns <= 0) || ctx->blocker->poll(ctx->blocker);
+    fl_blocker_set_timed(ctx->blocker, wish == ARRIVED && ctx->timeout_ns != FL_DEADLINE_NEVER);
+    return (wish == ARRIVED && ctx->timeout_ns <= 0) || fl_blocker_poll(ctx->blocker);
 }
 
-/* Queued and counted.  Waits until sent away. */
+/* Waits until the thread, which is queued and counted, is sent away. */
 static fl_barrier_result
 wait_for_all(arrive_ctx *ctx, uint64_t *index)
 {
@@ -462,7 +466,7 @@ fl_barrier_wait(fl_barrier *barrier, int64_t timeout_ns, fl_barrier_action actio
     if (waiter == NULL) {
         return FL_BARRIER_NO_MEMORY;
     }
-    waiter->is_woken_with_all = true; /* B2 */
+    waiter->is_woken_with_all = true; /* B2; and it keeps its place: B6 */
     watchful_blocker watching;
     arrive_ctx ctx = {.barrier = barrier, .waiter = waiter, .timeout_ns = timeout_ns, .acts = action.run != NULL};
     if (blocker) {

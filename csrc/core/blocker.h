@@ -1,34 +1,80 @@
 /* What the core asks of the runtime above it around a sleep.
  *
- * The core knows no Python.  A thread that is about to sleep gives up whatever it holds of its runtime (the GIL, its
- * attachment to a free-threaded interpreter) and takes it back afterwards; and the runtime may want to run signal
- * handlers in between.  All of that is behind these functions.  A thread without a runtime passes NULL. */
+ * The core knows no Python.  A thread that is about to sleep gives up what it holds of its runtime (the GIL, or its
+ * attachment to a free-threaded interpreter): it *detaches*.  It takes that back afterwards: it *attaches*.  In between
+ * the runtime may want to run signal handlers.  These functions do all of it.  A thread without a runtime passes NULL
+ * instead of a blocker. */
 
 #ifndef FL_BLOCKER_H
 #define FL_BLOCKER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 typedef struct fl_blocker fl_blocker;
 
 struct fl_blocker {
-    /* Called attached, before the first sleep of a wait and after every interruption: runs what is pending.  False
+    /* Runs what is pending.  Called attached, before the first sleep of a wait and after every interruption.  False
      * gives the wait up.  It may run any code, and so may use any lock. */
     bool (*poll)(fl_blocker *self);
 
-    /* Called on the way into a sleep and out of it.  No mutex of the core is held.  detach always returns, and does not
-     * wait for anything of the core: another thread may depend on it (L8).  attach may never return (the runtime may
-     * end the thread there). */
+    /* Called on the way into a sleep and on the way out of it.  The calling thread holds no mutex of the core.  detach
+     * always returns, and waits for nothing of the core: another thread may depend on it (L8).  attach may never
+     * return, because the runtime may end the thread there. */
     void (*detach)(fl_blocker *self);
     void (*attach)(fl_blocker *self);
 
-    /* Whether a signal ends the sleep.  True at most for one thread, which attach never ends: its waiters may stay
+    /* Whether a signal ends the sleep.  True for one thread at most, which attach never ends: its waiters may stay
      * queued while poll runs. */
     bool interruptible;
 
-    /* For poll: whether the wait ends at a deadline, whatever others do.  Right when poll is called: who makes the blocker
-     * says what the wait begins with, and the core keeps it where a deadline begins to count or is refused. */
+    /* For poll: whether the wait ends at a deadline, whatever other threads do.  Correct whenever poll is called.
+     * Whoever makes the blocker sets it for the beginning of the wait; the core changes it where a deadline begins to
+     * count, or is refused. */
     bool timed;
 };
+
+/* What follows does nothing for a thread without a runtime. */
+
+/* Returns what poll() returns; true without a runtime. */
+static inline bool
+fl_blocker_poll(fl_blocker *blocker)
+{
+    return blocker == NULL || blocker->poll(blocker);
+}
+
+/* Detaches.  Does not wait for anything of the core. */
+static inline void
+fl_blocker_detach(fl_blocker *blocker)
+{
+    if (blocker) {
+        blocker->detach(blocker);
+    }
+}
+
+/* Attaches.  May wait for other threads of the runtime, and may never return. */
+static inline void
+fl_blocker_attach(fl_blocker *blocker)
+{
+    if (blocker) {
+        blocker->attach(blocker);
+    }
+}
+
+/* Whether a signal ends the calling thread's sleep; false without a runtime. */
+static inline bool
+fl_blocker_is_interruptible(const fl_blocker *blocker)
+{
+    return blocker && blocker->interruptible;
+}
+
+/* Tells poll() whether the wait ends at a deadline. */
+static inline void
+fl_blocker_set_timed(fl_blocker *blocker, bool timed)
+{
+    if (blocker) {
+        blocker->timed = timed;
+    }
+}
 
 #endif

@@ -1,5 +1,6 @@
 #include "core/cond.h"
 
+#include "core/lot/parking_lot.h"
 #include "core/thread.h"
 #include "platform/clock.h"
 
@@ -31,7 +32,7 @@ notify_waiter(void *arg, fl_waiter *waiter)
     waiter->notified = true;
     waiter->since_ns = ctx->now_ns; /* for the lock it has been waiting since now */
     return ctx->lock.ops && !waiter->polling && !waiter->is_only_woken &&
-           ctx->lock.ops->mark_parked(ctx->lock.lock, waiter);
+           ctx->lock.ops->wait.mark_parked(ctx->lock.lock, waiter);
 }
 
 static void
@@ -47,6 +48,14 @@ fl_cond_notify_slow(fl_cond *cond, size_t most, fl_cond_lock lock)
     notify_ctx ctx = {.cond = cond, .lock = lock, .now_ns = fl_clock_now_ns()};
     const void *to = lock.lock ? lock.lock : (const void *)cond;
     return fl_lot_requeue(cond, to, most, notify_waiter, notify_done, &ctx);
+}
+
+/* Takes nobody out; notify_done writes what is true of the queue in the child. */
+void
+fl_cond_after_fork(fl_cond *cond)
+{
+    notify_ctx ctx = {.cond = cond};
+    (void)fl_lot_requeue(cond, cond, 0, notify_waiter, notify_done, &ctx);
 }
 
 typedef struct {
@@ -84,7 +93,7 @@ fl_cond_adopt(fl_cond *cond, const void *from, void (*done)(void *ctx), void *ct
     (void)fl_lot_requeue(from, cond, SIZE_MAX, adopt_waiter, adopt_done, &adopting);
 }
 
-/* The waiter does not return as notified: if it was, another one gets its notification (C4). */
+/* The wait does not end as notified.  If the waiter was notified, another one gets its notification (C4). */
 static void
 pass_on(fl_cond *cond, fl_cond_lock lock, const fl_waiter *waiter)
 {
@@ -93,11 +102,12 @@ pass_on(fl_cond *cond, fl_cond_lock lock, const fl_waiter *waiter)
     }
 }
 
-/* The waiter was woken for the lock, but does not want it: whoever is next gets it (K1). */
+/* The waiter was woken for the lock, or handed it, but does not want it.  It takes the lock and releases it, so that
+ * the next in the queue is woken (K1). */
 static void
 decline(fl_cond_lock lock, fl_waiter *waiter)
 {
-    if (waiter->handed_off || lock.ops->try_lock(lock.lock, waiter) == FL_LOCK_ACQUIRED) {
+    if (waiter->handed_off || lock.ops->wait.try_lock(lock.lock, waiter) == FL_LOCK_ACQUIRED) {
         (void)lock.ops->release_all(lock.lock, NULL);
     }
 }
@@ -107,19 +117,19 @@ typedef struct {
     fl_cond_lock lock;
 } lock_goal;
 
-/* Whether a waiter that was unparked still has to wait for the lock, as a notified one does. */
+/* Whether an unparked waiter goes to the lock's queue: it was notified, and the lock is held. */
 static bool
 take_part(void *arg)
 {
     lock_goal *ctx = arg;
-    return ctx->waiter->notified && ctx->lock.ops->mark_parked(ctx->lock.lock, ctx->waiter);
+    return ctx->waiter->notified && ctx->lock.ops->wait.mark_parked(ctx->lock.lock, ctx->waiter);
 }
 
 static fl_cond_result
 wait_as(fl_cond *cond, fl_cond_lock lock, fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker,
         fl_blocker *blocker_back)
 {
-    if (blocker && !blocker->poll(blocker)) {
+    if (!fl_blocker_poll(blocker)) {
         return FL_COND_GIVEN_UP;
     }
     if (!lock.ops->is_owned(lock.lock)) {
@@ -137,11 +147,15 @@ wait_as(fl_cond *cond, fl_cond_lock lock, fl_waiter *waiter, int64_t deadline_ns
     lock_goal ctx = {waiter, lock};
     fl_lot_goal goal = {lock.lock, take_part, &ctx};
     fl_wait_result waited = fl_lot_sleep_for(waiter, deadline_ns, blocker, &goal);
+    /* From here on the same waiter waits for the lock, and it may have been woken for the lock, or handed it, already:
+     * a new waiter would lose that (K1).  It does not keep its place any more: a lock that is handed to a waiter while
+     * its poll() runs would seem to be held by the signal handler.  Its age for the lock begins at the notification, or
+     * now: the wait for the notification does not count (L9). */
     waiter->keeps_place = false;
     if (!waiter->notified) {
-        waiter->since_ns = 0; /* it begins to wait for the lock */
+        waiter->since_ns = 0;
     }
-    if (fl_lock_wait_as(lock.ops, lock.lock, waiter, FL_DEADLINE_NEVER, blocker_back) != FL_LOCK_ACQUIRED) {
+    if (fl_lock_wait_as(&lock.ops->wait, lock.lock, waiter, FL_DEADLINE_NEVER, blocker_back) != FL_LOCK_ACQUIRED) {
         pass_on(cond, lock, waiter);
         return FL_COND_LOCK_LOST;
     }
@@ -163,9 +177,9 @@ fl_cond_give_way(fl_cond_lock lock, fl_blocker *blocker_back)
     if (depth == 0) {
         return FL_COND_NOT_HELD;
     }
-    fl_lock_result taken = lock.ops->try_lock(lock.lock, NULL);
-    while (taken == FL_LOCK_TIMED_OUT || taken == FL_LOCK_NO_MEMORY) { /* it has to be taken back */
-        taken = fl_lock_wait(lock.ops, lock.lock, FL_DEADLINE_NEVER, blocker_back);
+    fl_lock_result taken = lock.ops->wait.try_lock(lock.lock, NULL);
+    while (taken == FL_LOCK_BUSY || taken == FL_LOCK_NO_MEMORY) { /* it has to be taken back */
+        taken = fl_lock_wait(&lock.ops->wait, lock.lock, FL_DEADLINE_NEVER, blocker_back);
     }
     if (taken != FL_LOCK_ACQUIRED) {
         return FL_COND_LOCK_LOST;

@@ -3,19 +3,19 @@
  * One word:
  *   PARKED   threads may be queued
  *
- * It is set and cleared under the mutex of the condition's bucket.  Legal to be set while nobody is queued (after a
- * timeout); illegal to be clear while somebody is.
+ * PARKED is set and cleared under the mutex of the condition's bucket.  It may be set while nobody is queued (after a
+ * timeout); it is never clear while somebody is.
  *
  * C1  A waiter is queued before the lock is released, so a notification that happens after the release finds it.
  * C2  A notification is taken under the bucket's mutex, by setting `notified` on one waiter and removing it from
  *     the condition's queue.  A timeout and an interruption remove the waiter under the same mutex.  One of them is
  *     first (L1): a waiter that has timed out takes no notification, a notified one does not time out.
  * C3  A notified waiter whose lock is one of ours and held goes to the lock's queue and sleeps on; a release of
- *     the lock wakes it.  Otherwise it is woken at once.
+ *     the lock wakes it.  Any other notified waiter is woken at once.
  * C4  A waiter that was notified while its poll() ran, and is then given up, returns FL_COND_GIVEN_UP with
  *     waiter->notified set: its caller takes the lock and notifies another one in its place.
- * C5  A waiter that waited for something else and was moved here (`is_only_woken`) is woken at its notification.  It does
- *     not go to the lock's queue.  It times out and is interrupted as any other.
+ * C5  A waiter that waited for something else and was moved here (`is_only_woken`) is woken by its notification.  It
+ *     does not go to the lock's queue.  It times out and is interrupted as any other.
  *
  * A wait is: fl_cond_enqueue; release the lock; fl_lot_sleep; take the lock back, whatever happened. */
 
@@ -27,7 +27,7 @@
 #include <stdint.h>
 
 #include "core/lockable.h"
-#include "core/parking_lot.h"
+#include "core/lot/parking_lot.h"
 #include "platform/atomic.h"
 #include "platform/compiler.h"
 
@@ -52,41 +52,61 @@ typedef enum {
     FL_COND_LOCK_LOST, /* poll() returned false while the lock was to be taken back: it is not held */
 } fl_cond_result;
 
+/* Sets up a condition that nobody waits for. */
 static inline void
 fl_cond_init(fl_cond *cond)
 {
     fl_store_relaxed_u32(&cond->word, 0);
 }
 
-/* Queues an idle waiter that keeps its place. */
+/* Queues an idle waiter that keeps its place.  The caller holds the lock (C1).  Does not block for longer than a queue
+ * operation. */
 void fl_cond_enqueue(fl_cond *cond, fl_waiter *waiter);
 
-/* Moves all who wait for `from` to the condition.  They do not want its lock: a notification wakes them outright (C5).
- * `done(ctx)` runs in the same step, under the mutexes of both buckets. */
+/* Moves all waiters of the key `from` to the condition.  They do not want its lock: a notification wakes them (C5).
+ * `done(ctx)` runs in the same step, under the mutexes of both buckets.  Does not block for longer than a queue
+ * operation. */
 void fl_cond_adopt(fl_cond *cond, const void *from, void (*done)(void *ctx), void *ctx);
 
-/* Notifies up to `most` waiters, the longest-waiting first.  The caller holds the lock, or makes up for a
- * notification (C4).  Returns how many there were. */
+/* Whether threads may be queued.  Where the calling thread holds the lock, false is exact: a waiter queued itself under
+ * that lock (C1). */
+static inline bool
+fl_cond_may_have_waiters(fl_cond *cond)
+{
+    return fl_load_relaxed_u32(&cond->word) != 0;
+}
+
+/* Returns how many threads are queued: a figure that may be out of date when the caller looks at it. */
+static inline size_t
+fl_cond_waiting(fl_cond *cond)
+{
+    return fl_lot_count(cond);
+}
+
+/* Does what fl_cond_notify does, where threads may be queued. */
 size_t fl_cond_notify_slow(fl_cond *cond, size_t most, fl_cond_lock lock);
 
+/* Notifies up to `most` waiters, those first that have waited longest.  The caller holds the lock, or makes up for a
+ * notification (C4).  Returns how many were notified.  Does not block for longer than a queue operation. */
 static inline size_t
 fl_cond_notify(fl_cond *cond, size_t most, fl_cond_lock lock)
 {
-    if (FL_LIKELY(fl_load_relaxed_u32(&cond->word) == 0)) {
-        return 0; /* a waiter queued itself under the lock that the caller holds now (C1) */
-    }
-    return fl_cond_notify_slow(cond, most, lock);
+    return FL_LIKELY(!fl_cond_may_have_waiters(cond)) ? 0 : fl_cond_notify_slow(cond, most, lock);
 }
 
-/* A whole wait with a lock of ours, which the caller holds, and holds again afterwards, as often as before, unless
- * the result is FL_COND_LOCK_LOST.  (A lock without owner that somebody else holds is released all the same, and what
- * follows depends on what they do.)  `blocker` is for the wait, `blocker_back` for taking the lock back, which signals
- * do not interrupt. */
+/* For the child of a fork, where the caller re-initialises the lock: forgets the waiters that are not there.  Does not
+ * block for longer than a queue operation. */
+void fl_cond_after_fork(fl_cond *cond);
+
+/* A whole wait with a lock of ours.  The calling thread holds the lock.  It holds it again afterwards, as often as
+ * before, unless the result is FL_COND_LOCK_LOST.  (A lock without owner that another thread holds is released all the
+ * same, and what follows depends on what that thread does.)  `blocker` is for the wait, `blocker_back` for taking the
+ * lock back, which signals do not interrupt.  Blocks. */
 fl_cond_result fl_cond_wait(fl_cond *cond, fl_cond_lock lock, int64_t deadline_ns, fl_blocker *blocker,
                             fl_blocker *blocker_back);
 
 /* A wait whose time is over when it begins: lets other threads have the lock, and takes no notification.  Results as
- * of fl_cond_wait, without FL_COND_NOTIFIED and FL_COND_GIVEN_UP. */
+ * of fl_cond_wait, without FL_COND_NOTIFIED and FL_COND_GIVEN_UP.  Blocks to take the lock back. */
 fl_cond_result fl_cond_give_way(fl_cond_lock lock, fl_blocker *blocker_back);
 
 #endif

@@ -1,6 +1,6 @@
 #include "core/event.h"
 
-#include "core/parking_lot.h"
+#include "core/lot/parking_lot.h"
 #include "platform/clock.h"
 
 /* ---- setting ---- */
@@ -22,7 +22,7 @@ set_unless_parked(fl_event *event)
         if (!is_closed_word(word)) {
             return IS_NOT_OURS;
         }
-        if (fl_cas_release_u32(&event->word, &word, FL_EVENT_SET)) { /* SET again, too: for the memory ordering */
+        if (fl_cas_release_u32(&event->word, &word, FL_EVENT_SET)) { /* also where it is SET: for the memory ordering */
             return IS_SET;
         }
     }
@@ -48,7 +48,7 @@ typedef struct {
     bool is_set;
 } setting;
 
-/* Under the mutex the word is PARKED or, where another thread has been here in between, anything. */
+/* Runs under the mutex.  The word is PARKED, or anything else where another thread had the mutex in between. */
 static void
 make_set(void *arg, bool left)
 {
@@ -120,7 +120,7 @@ mark_parked(void *arg)
 static fl_event_result
 wait_as(fl_event *event, fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker)
 {
-    waiter->is_woken_with_all = true; /* E2 */
+    waiter->is_woken_with_all = true; /* E2; and it keeps its place: E4 */
     if (!fl_lot_enqueue(waiter, event, mark_parked, event)) {
         return fl_event_is_closed(event) ? FL_EVENT_WAS_SET : FL_EVENT_OPENED;
     }
@@ -148,7 +148,7 @@ fl_event_wait(fl_event *event, int64_t deadline_ns, fl_blocker *blocker)
     if (deadline_ns == FL_DEADLINE_PASSED) {
         return FL_EVENT_TIMED_OUT;
     }
-    if (blocker && !blocker->poll(blocker)) {
+    if (!fl_blocker_poll(blocker)) {
         return FL_EVENT_GIVEN_UP;
     }
     fl_waiter storage;

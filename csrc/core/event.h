@@ -12,17 +12,18 @@
  * E1  A waiter queues itself under the mutex of the word's bucket, if the word is not SET; it makes it PARKED.
  * E2  PARKED becomes SET under that mutex only, in one step with taking everybody out of the queue.  So exactly those
  *     are woken who waited when it was set, even if it is clear again before they run.
- * E3  Everything else is one compare-and-swap.  No runtime is entered from any function here but the wait, so a signal
- *     handler or a finalizer never finds one of them half done in its own thread.
+ * E3  Every other change of the word is one compare-and-swap.  Only the wait enters the runtime.  So a signal handler
+ *     or a finalizer never finds a function of its own thread half done.
  * E4  A waiter keeps its place while signal handlers run (L5): an event that is set and cleared meanwhile has woken it.
  * E5  Opening takes everybody out of the queue in one step with the change of the word, and moves them to a condition,
- *     whose notification ends their wait as setting the event would have.  Those are moved, too, whose signal handlers run
- *     (E4): a handler may open the event, set it and clear it.  The condition must live until they have gone.
+ *     whose notification ends their wait as setting the event would have.  Those are moved, too, whose signal handlers
+ *     run (E4): a handler may open the event, set it and clear it.  The condition must live until they have gone.
  *
- * PARKED while nobody is queued is legal (after a timeout).
+ * The word may be PARKED while nobody is queued (after a timeout).
  *
- * Memory ordering.  Setting releases, also where it is set already; finding it set acquires, and so does clearing: who
- * clears it and then looks at the data sees what was written before the last set that it took away. */
+ * Memory ordering.  Setting releases, also where the event is set already.  Finding it set acquires, also by a
+ * compare-and-swap that fails.  Clearing acquires: a thread that clears it and then looks at the data sees what was
+ * written before the last set that it took away. */
 
 #ifndef FL_EVENT_H
 #define FL_EVENT_H
@@ -43,6 +44,10 @@ enum {
     FL_EVENT_OPENED_SET = 5,
 };
 
+_Static_assert(0 < FL_EVENT_CLEAR && FL_EVENT_SET < FL_EVENT_OPENED_CLEAR && FL_EVENT_PARKED < FL_EVENT_OPENED_CLEAR &&
+                   FL_EVENT_OPENED_CLEAR < FL_EVENT_OPENED_SET,
+               "the words of an event that is run here lie between 0 and the opened ones");
+
 typedef struct {
     fl_atomic_u32 word;
 } fl_event;
@@ -55,20 +60,21 @@ typedef enum {
     FL_EVENT_OPENED, /* the event is not run here: nothing has happened */
 } fl_event_result;
 
-/* The event is clear, and nobody waits. */
+/* Sets up an event that is clear, and that nobody waits for. */
 static inline void
 fl_event_init(fl_event *event)
 {
     fl_store_relaxed_u32(&event->word, FL_EVENT_CLEAR);
 }
 
+/* Whether fl_event_init has not been called, for an event whose memory was zeroed. */
 static inline bool
 fl_event_is_unborn(fl_event *event)
 {
     return fl_load_relaxed_u32(&event->word) == 0;
 }
 
-/* fl_event_init(), if that has not been done.  Returns whether it had not. */
+/* Does what fl_event_init does, if nobody has done it yet.  Returns whether nobody had. */
 static inline bool
 fl_event_init_unborn(fl_event *event)
 {
@@ -76,7 +82,7 @@ fl_event_init_unborn(fl_event *event)
     return fl_cas_release_u32(&event->word, &word, FL_EVENT_CLEAR);
 }
 
-/* Whether the event is run here: initialised, and not opened. */
+/* Whether the event is run here: it is initialised, and not opened. */
 static inline bool
 fl_event_is_closed(fl_event *event)
 {
@@ -95,16 +101,18 @@ fl_event_was_opened_set(fl_event *event)
     return fl_load_relaxed_u32(&event->word) == FL_EVENT_OPENED_SET;
 }
 
-/* False where the event is not run here. */
+/* Whether the event is set; false where it is not run here. */
 static inline bool
 fl_event_is_set(fl_event *event)
 {
     return fl_load_acquire_u32(&event->word) == FL_EVENT_SET;
 }
 
-/* Sets the event and wakes all who wait.  Returns false, and nothing has happened, where the event is not run here. */
+/* Does what fl_event_set does, where the event is not clear or threads may be queued. */
 bool fl_event_set_slow(fl_event *event);
 
+/* Sets the event and wakes all who wait.  Returns false, and does nothing, where the event is not run here.  Does not
+ * block for longer than a queue operation. */
 static inline bool
 fl_event_set(fl_event *event)
 {
@@ -112,7 +120,7 @@ fl_event_set(fl_event *event)
     return FL_LIKELY(fl_cas_release_u32(&event->word, &word, FL_EVENT_SET)) || fl_event_set_slow(event);
 }
 
-/* Clears the event.  Results as of fl_event_set(). */
+/* Clears the event.  Returns false, and does nothing, where the event is not run here.  Does not block. */
 static inline bool
 fl_event_clear(fl_event *event)
 {
@@ -120,7 +128,7 @@ fl_event_clear(fl_event *event)
     return fl_cas_acquire_u32(&event->word, &word, FL_EVENT_CLEAR) || word == FL_EVENT_CLEAR || word == FL_EVENT_PARKED;
 }
 
-/* Waits until the event is set or `deadline_ns` has passed. */
+/* Waits until the event is set or `deadline_ns` has passed.  Blocks. */
 fl_event_result fl_event_wait(fl_event *event, int64_t deadline_ns, fl_blocker *blocker);
 
 #endif

@@ -1,8 +1,9 @@
 /* fork(), for the whole core.
  *
- * The handlers hold every mutex of the core while the process is copied: the child finds the queues and the registry in
- * one piece, and mutexes that its only thread owns and can unlock.  A primitive has no pthread object of its own, so
- * there is nothing else to repair: a lock whose owner did not survive the fork is re-initialised by storing 0. */
+ * The thread that forks holds every mutex of the core while the system copies the process.  So the child finds the
+ * queues and the registry whole, and mutexes that its only thread owns and can unlock.  A primitive has no pthread
+ * object of its own, so nothing else has to be repaired: a lock whose owner is not in the child is re-initialised by
+ * storing 0. */
 
 #ifndef FL_FORK_H
 #define FL_FORK_H

@@ -1,39 +1,40 @@
 #include "core/lock_word.h"
 
 #include "core/lockable.h"
-#include "core/spin.h"
+#include "core/lot/back_off.h"
+#include "core/lot/parking_lot.h"
 
 enum { WOKEN_STEP = 2 };
 
-static const uint64_t WOKEN = FL_WORD_FLAGS & ~FL_WORD_PARKED;
+_Static_assert((FL_WORD_WOKEN & -FL_WORD_WOKEN) == WOKEN_STEP, "the lowest bit of WOKEN");
 
 uint64_t fl_word_woken = WOKEN_STEP;
 
 void
 fl_word_after_fork_in_child(void)
 {
-    fl_word_woken = (fl_word_woken + WOKEN_STEP) & WOKEN;
+    fl_word_woken = (fl_word_woken + WOKEN_STEP) & FL_WORD_WOKEN;
     if (fl_word_woken == 0) {
         fl_word_woken = WOKEN_STEP;
     }
 }
 
-/* W5 */
+/* Whether a waiter is designated, in this process (W5). */
 static inline bool
 has_designated(uint64_t seen)
 {
-    return (seen & WOKEN) == fl_word_woken;
+    return (seen & FL_WORD_WOKEN) == fl_word_woken;
 }
 
-/* The word after a release that wakes nobody.  A number that means nothing here goes, so that it cannot come to mean something
- * one day. */
+/* The word after a release that wakes nobody.  The WOKEN of another process is cleared, so that it cannot be mistaken
+ * for this one's some day. */
 static inline uint64_t
 without_holder(uint64_t seen)
 {
     return seen & (has_designated(seen) ? FL_WORD_FLAGS : FL_WORD_PARKED);
 }
 
-/* W4 */
+/* Whether a release has to look for a waiter (W4). */
 static inline bool
 needs_mutex(uint64_t seen, fl_wake_policy policy)
 {
@@ -52,7 +53,7 @@ fl_word_try_take_as(fl_atomic_u64 *word, uint64_t taker, fl_waiter *waiter)
     uint64_t after;
     do {
         is_free = fl_word_holder(seen) == 0;
-        after = (seen & ~WOKEN) | (is_free ? taker : 0);
+        after = (seen & ~FL_WORD_WOKEN) | (is_free ? taker : 0);
     } while (!fl_cas_acquire_u64(word, &seen, after));
     return is_free;
 }
@@ -60,7 +61,7 @@ fl_word_try_take_as(fl_atomic_u64 *word, uint64_t taker, fl_waiter *waiter)
 bool
 fl_word_mark_parked(fl_atomic_u64 *word, fl_waiter *waiter)
 {
-    uint64_t ended = waiter->designated ? WOKEN : 0;
+    uint64_t ended = waiter->designated ? FL_WORD_WOKEN : 0;
     uint64_t seen = fl_load_relaxed_u64(word);
     while (fl_word_holder(seen) != 0) {
         uint64_t after = (seen & ~ended) | FL_WORD_PARKED;
@@ -80,8 +81,15 @@ typedef struct {
     bool designates;
 } release_ctx;
 
-/* fl_unpark_fn.  Until the store others may change the word: release the lock, where anybody may do that; take it; end a
- * designation. */
+/* fl_unpark_fn: decides what the release does, and does it with one compare-and-swap.
+ *
+ * The bucket's mutex keeps the queue and PARKED as they are, but not the rest of the word.  Another thread may release
+ * the lock meanwhile, where anybody may do that; take it then; or end a designation.  So everything that depends on the
+ * word is decided anew in each turn of the loop, and only the age of the first waiter, which the mutex guards, before
+ * it.
+ *
+ * The waiter's fields are written after the compare-and-swap that has settled them, and before it leaves the queue
+ * (L4).  `ctx->word` may be gone by then: the next holder may free the lock. */
 static bool
 release_to(void *arg, fl_waiter *first, bool more)
 {
@@ -128,8 +136,8 @@ fl_word_release(fl_atomic_u64 *word, uint64_t heir, fl_wake_policy policy, fl_wa
     }
     release_ctx ctx = {.word = word, .heir = heir, .policy = policy};
     fl_lot_unpark_one(word, release_to, &ctx, later);
-    if (ctx.designates && policy == FL_WAKE_ONE) { /* who uses a condition does not back off */
-        fl_spin_designated(word);
+    if (ctx.designates && policy == FL_WAKE_ONE) { /* a thread that uses a condition does not back off */
+        fl_back_off_remember(word);
     }
     return ctx.was_held;
 }

@@ -13,32 +13,32 @@
  *     H      1    0/1     held by one who was quicker than the designated waiter: the release need not wake anybody
  *     0      0     1      free; if anybody is queued, a waiter that is not designated is on its way
  *
- * W1  The holder is set by whoever takes the lock, with a compare-and-swap, or by a release that hands the lock over, so
- *     that it is free at no moment in between.
- * W2  PARKED is set and cleared under the mutex of the word's bucket.  It may be set while nobody is queued; it is never
- *     clear while somebody is.
- * W3  WOKEN is set under that mutex, by a release as FL_WAKE_ONE says that takes a waiter out of the queue and wakes it.  While
- *     it is set such a release wakes nobody, so there is one designated waiter at most.  It ends its designation itself, in one
- *     step with taking the lock, or with seeing that the lock is held: as it goes back into the queue (then under the mutex)
- *     or goes elsewhere.  A release as FL_WAKE_NEXT says wakes a waiter in any case, designates nobody, and leaves a
- *     designation alone.
- * W4  So a release that finds PARKED clear, or with FL_WAKE_ONE somebody designated, is one compare-and-swap; and no wake-up
- *     is lost.  Where somebody is queued, the lock is held, or somebody is on the way to try it, designated or not.  In the
- *     first case the holder's release comes, and finds PARKED: it wakes one, or leaves it to a designated waiter, which is
- *     the second case.  In the second that waiter takes the lock, and its own release comes; or it sees the lock held, if it
- *     is designated in the very step that clears WOKEN: the first case.
- * W5  A designated waiter does come.  It is woken at once, or by a thread that does nothing else before (L8), and from there
- *     to its attempt there is nothing that lets it give up (K1).  Two things can end it there.  The runtime ends it as it
- *     attaches: then it does so with all other threads that could wait.  And in the child of a fork the thread does not
- *     exist: therefore WOKEN is a number, that of the process in the line of its ancestors, and means nothing in another
- *     one, where the next release clears it.  (It comes round after 32,767 forks, each in the child of the one before; it
- *     would take a lock that nobody has used since.)
+ * W1  The holder is set by whoever takes the lock, with a compare-and-swap, or by a release that hands the lock over,
+ *     so that it is free at no moment in between.
+ * W2  PARKED is set and cleared under the mutex of the word's bucket.  It may be set while nobody is queued; it is
+ *     never clear while somebody is.
+ * W3  A FL_WAKE_ONE release that wakes a waiter without handing the lock over sets WOKEN, under that mutex.  While
+ *     WOKEN is set such releases wake nobody, so at most one waiter is designated.  That waiter clears WOKEN in the
+ *     compare-and-swap with which it takes the lock or finds it held.  A FL_WAKE_NEXT release always wakes a waiter and
+ *     never changes WOKEN.
+ * W4  A release that finds PARKED clear is one compare-and-swap; so is a FL_WAKE_ONE release that finds WOKEN set.  No
+ *     wake-up is lost by that.  While somebody is queued one of two things is true:
+ *       - The lock is held.  Its holder will release it and find PARKED.  Then it wakes a waiter, or it finds WOKEN and
+ *         the second is true.
+ *       - A woken waiter, designated or not, is on its way to try the lock.  If it takes the lock the first is true.
+ *         If it finds the lock held the first is true as well; a designated one clears WOKEN in that same step.
+ * W5  A designated waiter does try the lock.  It is woken at once, or by a thread that does nothing else before (L8),
+ *     and on its way nothing lets it give up (K1).  Two things can stop it before it tries.  The runtime may end the
+ *     thread in attach(); then it ends every other possible waiter too.  And in the child of a fork the thread does not
+ *     exist.  Therefore WOKEN is a number: that of the process in the line of its ancestors.  In another process it
+ *     means nothing, and the next release there clears it.  (The number comes round after 32,767 forks, each in the
+ *     child of the one before.  It would be mistaken only in a lock that nobody has used since.)
  *
- * What it is for.  Without WOKEN every release wakes one more thread while the one before is still on its way, and a thread
- * that takes the lock again and again wakes all the others, only to see them go to sleep.
+ * What WOKEN is for.  Without it every release wakes one more waiter while the one before is still on its way.  A
+ * thread that takes the lock again and again would wake all the others, only to send them back to sleep.
  *
- * Memory ordering.  Taking the lock acquires, releasing it releases; a hand-over passes through the waiter's parker (P3).
- * After the store that releases it, a release does not touch the word again: the next holder may free it. */
+ * Memory ordering.  Taking the lock acquires, releasing it releases; a hand-over passes through the waiter's parker
+ * (P3).  After the store that releases it, a release does not touch the word again: the next holder may free it. */
 
 #ifndef FL_LOCK_WORD_H
 #define FL_LOCK_WORD_H
@@ -46,12 +46,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/parking_lot.h"
+#include "core/lot/waiter.h"
 #include "core/thread.h"
 #include "platform/atomic.h"
 
 #define FL_WORD_PARKED UINT64_C(1)
-#define FL_WORD_FLAGS (FL_THREAD_SERIAL_STEP - 1) /* T2 */
+#define FL_WORD_FLAGS (FL_THREAD_SERIAL_STEP - 1) /* U2 */
+#define FL_WORD_WOKEN (FL_WORD_FLAGS & ~FL_WORD_PARKED)
+
+_Static_assert(FL_WORD_FLAGS == UINT64_C(0xFFFF), "the holder has the bits from 16 on, as in the table");
+_Static_assert((FL_WORD_PARKED & FL_WORD_WOKEN) == 0 && (FL_WORD_PARKED | FL_WORD_WOKEN) == FL_WORD_FLAGS,
+               "PARKED and WOKEN share the low bits");
 
 /* Whom a release wakes. */
 typedef enum {
@@ -59,8 +64,8 @@ typedef enum {
     FL_WAKE_NEXT, /* a waiter, designated or not: for a condition, whose threads need one another's work */
 } fl_wake_policy;
 
-/* Where the first waiter has waited for so long FL_WAKE_NEXT is FL_WAKE_ONE: there are more threads than the lock goes round
- * among quickly, and it helps none of them to be woken in vain. */
+/* Once the first waiter has waited this long, FL_WAKE_NEXT acts as FL_WAKE_ONE: with so many contenders another wake-up
+ * only sends one back to sleep. */
 #define FL_WAKE_NEXT_NS INT64_C(250000)
 
 /* WOKEN as this process writes it (W5).  Written in the child of a fork only, while that has one thread. */
@@ -73,7 +78,7 @@ fl_word_holder(uint64_t seen)
     return seen & ~FL_WORD_FLAGS;
 }
 
-/* Takes the lock for `taker` if it is free. */
+/* Takes the lock for `taker` if it is free (W1).  Returns whether it was.  Does not block. */
 static inline bool
 fl_word_try_take(fl_atomic_u64 *word, uint64_t taker)
 {
@@ -86,19 +91,21 @@ fl_word_try_take(fl_atomic_u64 *word, uint64_t taker)
     return false;
 }
 
-/* The same for a waiter, or for NULL.  Whatever the result, a waiter that was designated is not any more (W3). */
+/* Does the same for the thread of `waiter`, which may be NULL.  The waiter is not designated afterwards, whatever the
+ * result (W3). */
 bool fl_word_try_take_as(fl_atomic_u64 *word, uint64_t taker, fl_waiter *waiter);
 
-/* If the lock is held, marks it as having waiters and returns true; then the waiter is not designated any more.  Under the
- * mutex of the word's bucket. */
+/* If the lock is held, marks it as having waiters (W2) and returns true; then the waiter is not designated any more.
+ * Called under the mutex of the word's bucket. */
 bool fl_word_mark_parked(fl_atomic_u64 *word, fl_waiter *waiter);
 
-/* Releases the lock, and wakes the waiter that has waited longest or hands the lock to it, as the policy says.  `heir`: the
- * holder after a hand-over, or 0 for the serial of the waiter's thread.  `later` as for fl_lot_unpark_one.  False where the
- * lock is not held.  Never blocks for longer than a queue operation. */
+/* Releases the lock.  Wakes the waiter that has waited longest, or hands the lock to it, as the policy says.  `heir` is
+ * what the word shows as the holder after a hand-over; 0 stands for the serial of the waiter's thread.  `later` as for
+ * fl_lot_unpark_one.  Returns false, and does nothing, where the lock is not held.  Does not block for longer than a
+ * queue operation. */
 bool fl_word_release(fl_atomic_u64 *word, uint64_t heir, fl_wake_policy policy, fl_waiter *later);
 
-/* For core/fork.c. */
+/* For core/fork.c: gives the process its own WOKEN (W5). */
 void fl_word_after_fork_in_child(void);
 
 #endif

@@ -1,11 +1,13 @@
 #include "core/lockable.h"
 
+#include "core/lot/back_off.h"
+#include "core/lot/parking_lot.h"
 #include "platform/clock.h"
 #include "platform/compiler.h"
 
-/* What a thread wants, and as whom. */
+/* A request for a lock: which lock, and the waiter that represents the thread. */
 typedef struct {
-    const fl_lock_ops *ops;
+    const fl_wait_ops *ops;
     void *lock;
     fl_waiter *waiter;
 } lock_wish;
@@ -19,70 +21,90 @@ has_to_wait(void *arg)
 }
 
 bool
-fl_lock_enqueue(const fl_lock_ops *ops, void *lock, fl_waiter *waiter)
+fl_lock_enqueue(const fl_wait_ops *ops, void *lock, fl_waiter *waiter)
 {
     lock_wish wish = {ops, lock, waiter};
     return fl_lot_enqueue(waiter, lock, has_to_wait, &wish);
 }
 
+/* Asks the runtime, queues and sleeps once.  Returns FL_LOCK_BUSY where the lock is to be tried now.
+ *
+ * There is no attempt between poll() and the queue, although a signal handler may have released the lock or taken it
+ * for this thread: mark_parked notices both, under the bucket's mutex. */
+static fl_lock_result
+wait_once(lock_wish *wish, int64_t deadline_ns, fl_blocker *blocker)
+{
+    fl_lot_goal goal = {wish->lock, has_to_wait, wish};
+    if (!fl_blocker_poll(blocker)) {
+        return FL_LOCK_GIVEN_UP;
+    }
+    if (!fl_lot_enqueue(wish->waiter, wish->lock, has_to_wait, wish)) {
+        return FL_LOCK_BUSY;
+    }
+    fl_lock_result tried;
+    switch (fl_lot_sleep_for(wish->waiter, deadline_ns, blocker, &goal)) {
+        case FL_WAIT_TIMED_OUT:
+            tried = wish->ops->try_lock(wish->lock, wish->waiter);
+            return tried == FL_LOCK_BUSY ? FL_LOCK_TIMED_OUT : tried;
+        case FL_WAIT_GIVEN_UP:
+            return FL_LOCK_GIVEN_UP;
+        case FL_WAIT_UNPARKED:
+        case FL_WAIT_INTERRUPTED:
+            break;
+    }
+    return FL_LOCK_BUSY;
+}
+
+/* The attempt comes first in each turn, before poll() can give the wait up: a waiter that was woken must spend its
+ * wake-up, or nobody gets it (K1). */
 fl_lock_result
-fl_lock_wait_as(const fl_lock_ops *ops, void *lock, fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker)
+fl_lock_wait_as(const fl_wait_ops *ops, void *lock, fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker)
 {
     lock_wish wish = {ops, lock, waiter};
-    fl_lot_goal goal = {lock, has_to_wait, &wish};
     while (!waiter->handed_off) {
-        fl_lock_result tried = ops->try_lock(lock, waiter); /* K1 */
-        if (tried != FL_LOCK_TIMED_OUT) {
-            return tried;
+        fl_lock_result result = ops->try_lock(lock, waiter);
+        if (result == FL_LOCK_BUSY) {
+            result = wait_once(&wish, deadline_ns, blocker);
         }
-        if (blocker && !blocker->poll(blocker)) {
-            return FL_LOCK_GIVEN_UP;
-        }
-        tried = ops->try_lock(lock, waiter); /* a handler that poll() ran may have taken it for this thread */
-        if (tried != FL_LOCK_TIMED_OUT) {
-            return tried;
-        }
-        if (!fl_lock_enqueue(ops, lock, waiter)) {
-            continue; /* released in between */
-        }
-        fl_wait_result result = fl_lot_sleep_for(waiter, deadline_ns, blocker, &goal);
-        if (result == FL_WAIT_TIMED_OUT) {
-            return ops->try_lock(lock, waiter);
-        }
-        if (result == FL_WAIT_GIVEN_UP) {
-            return FL_LOCK_GIVEN_UP;
+        if (result != FL_LOCK_BUSY) {
+            return result;
         }
     }
     return FL_LOCK_ACQUIRED;
 }
 
+/* An attempt of a thread that backs off. */
 typedef struct {
-    const fl_lock_ops *ops;
+    const fl_wait_ops *ops;
     void *lock;
     fl_lock_result result;
 } attempt;
 
-/* For fl_lot_back_off. */
+/* For fl_back_off. */
 static bool
 is_decided(void *arg)
 {
     attempt *self = arg;
     self->result = self->ops->try_lock(self->lock, NULL);
-    return self->result != FL_LOCK_TIMED_OUT;
+    return self->result != FL_LOCK_BUSY;
 }
 
 FL_SLOW fl_lock_result
-fl_lock_wait(const fl_lock_ops *ops, void *lock, int64_t deadline_ns, fl_blocker *blocker)
+fl_lock_wait(const fl_wait_ops *ops, void *lock, int64_t deadline_ns, fl_blocker *blocker)
 {
     attempt again = {.ops = ops, .lock = lock};
-    if (fl_lot_back_off(lock, deadline_ns, blocker, is_decided, &again)) {
+    if (fl_back_off(lock, deadline_ns, blocker, is_decided, &again)) {
         return again.result;
     }
     fl_waiter waiter;
     if (fl_waiter_init(&waiter, false) != 0) {
         return FL_LOCK_NO_MEMORY;
     }
-    fl_lock_result result = fl_lock_wait_as(ops, lock, &waiter, deadline_ns, blocker);
+    lock_wish wish = {ops, lock, &waiter};
+    fl_lock_result result = wait_once(&wish, deadline_ns, blocker); /* the caller has tried: no attempt before it */
+    if (result == FL_LOCK_BUSY) {
+        result = fl_lock_wait_as(ops, lock, &waiter, deadline_ns, blocker);
+    }
     fl_waiter_fini(&waiter);
     return result;
 }

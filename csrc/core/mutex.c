@@ -1,5 +1,7 @@
 #include "core/mutex.h"
 
+#include <stddef.h>
+
 _Static_assert(offsetof(fl_mutex, word) == 0, "the key of a lock is the address of its word");
 
 /* ---- fl_lock_ops ---- */
@@ -14,7 +16,7 @@ static fl_lock_result
 try_lock(void *lock, fl_waiter *waiter)
 {
     fl_mutex *mutex = lock;
-    return fl_word_try_take_as(&mutex->word, FL_MUTEX_HELD, waiter) ? FL_LOCK_ACQUIRED : FL_LOCK_TIMED_OUT;
+    return fl_word_try_take_as(&mutex->word, FL_MUTEX_HELD, waiter) ? FL_LOCK_ACQUIRED : FL_LOCK_BUSY;
 }
 
 static bool
@@ -34,13 +36,12 @@ static void
 restore(void *lock, uint64_t depth)
 {
     (void)lock;
-    (void)depth; /* always 1 */
+    (void)depth;
 }
 
 const fl_lock_ops fl_mutex_ops = {
+    .wait = {.try_lock = try_lock, .mark_parked = mark_parked},
     .is_owned = is_owned,
-    .try_lock = try_lock,
-    .mark_parked = mark_parked,
     .release_all = release_all,
     .restore = restore,
 };

@@ -1,6 +1,7 @@
 #include "core/rmutex.h"
 
 #include <assert.h>
+#include <stddef.h>
 
 _Static_assert(offsetof(fl_rmutex, word) == 0, "the key of a lock is the address of its word");
 
@@ -11,7 +12,7 @@ fl_rmutex_try_lock_slow(fl_rmutex *mutex, fl_waiter *waiter)
     if (self == 0) {
         return FL_LOCK_NO_MEMORY;
     }
-    return fl_word_try_take_as(&mutex->word, self, waiter) ? FL_LOCK_ACQUIRED : FL_LOCK_TIMED_OUT;
+    return fl_word_try_take_as(&mutex->word, self, waiter) ? FL_LOCK_ACQUIRED : FL_LOCK_BUSY;
 }
 
 /* ---- fl_lock_ops ---- */
@@ -26,18 +27,19 @@ static fl_lock_result
 try_lock(void *lock, fl_waiter *waiter)
 {
     if (waiter && waiter->designated) {
-        assert(
-            !fl_rmutex_is_owned(lock)); /* K1: it has run nothing since it was woken that could have taken the lock */
+        assert(!fl_rmutex_is_owned(lock)); /* K1: since its wake-up it has run nothing that could have taken the lock */
         return fl_rmutex_try_lock_slow(lock, waiter);
     }
     return fl_rmutex_try_lock(lock);
 }
 
+/* A thread does not wait for what it owns: a signal handler may have taken the mutex for it since its last attempt.
+ * The next attempt is a recursion then. */
 static bool
 mark_parked(void *lock, fl_waiter *waiter)
 {
     fl_rmutex *mutex = lock;
-    return fl_word_mark_parked(&mutex->word, waiter);
+    return fl_rmutex_owner(mutex) != waiter->thread && fl_word_mark_parked(&mutex->word, waiter);
 }
 
 static uint64_t
@@ -53,9 +55,8 @@ restore(void *lock, uint64_t depth)
 }
 
 const fl_lock_ops fl_rmutex_ops = {
+    .wait = {.try_lock = try_lock, .mark_parked = mark_parked},
     .is_owned = is_owned,
-    .try_lock = try_lock,
-    .mark_parked = mark_parked,
     .release_all = release_all,
     .restore = restore,
 };

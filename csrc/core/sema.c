@@ -1,5 +1,11 @@
 #include "core/sema.h"
 
+#include <stddef.h>
+
+#include "core/lot/parking_lot.h"
+
+_Static_assert(offsetof(fl_sema, word) == 0, "the key of a semaphore is the address of its word");
+
 /* ---- giving permits back ---- */
 
 typedef struct {
@@ -10,7 +16,8 @@ typedef struct {
     bool over;    /* nothing is left to do at the end */
 } release_ctx;
 
-/* S3, S5.  Where PARKED is clear nobody is queued, and other releases do not need the mutex. */
+/* S3, S5.  Where PARKED is clear nobody is queued, and other releases change the word without the mutex: hence the
+ * loop. */
 static size_t
 begin_release(void *arg)
 {
@@ -37,6 +44,7 @@ wake_or_hand_off(void *arg, fl_waiter *waiter)
     ctx->handed_off += waiter->handed_off;
 }
 
+/* S4: the waiters that were taken out have a permit each, handed over or free. */
 static void
 end_release(void *arg, bool left)
 {
@@ -45,7 +53,7 @@ end_release(void *arg, bool left)
         return;
     }
     uint64_t word = fl_load_relaxed_u64(&ctx->sema->word);
-    uint64_t parked = left ? FL_SEMA_PARKED : 0;
+    uint64_t parked = left ? FL_SEMA_PARKED : 0; /* S2 */
     uint64_t permits;
     do {
         permits = word / FL_SEMA_ONE + ctx->count - ctx->handed_off;
@@ -90,7 +98,7 @@ try_lock(void *sema, fl_waiter *waiter)
     if (fl_sema_try_acquire(sema)) {
         return FL_LOCK_ACQUIRED;
     }
-    return fl_sema_is_opened(sema) ? FL_LOCK_OPENED : FL_LOCK_TIMED_OUT;
+    return fl_sema_is_opened(sema) ? FL_LOCK_OPENED : FL_LOCK_BUSY;
 }
 
 /* S2 */
@@ -108,7 +116,7 @@ mark_parked(void *arg, fl_waiter *waiter)
     return word == FL_SEMA_PARKED;
 }
 
-const fl_lock_ops fl_sema_ops = {
+const fl_wait_ops fl_sema_ops = {
     .try_lock = try_lock,
     .mark_parked = mark_parked,
 };

@@ -6,6 +6,9 @@
 #include "platform/atomic.h"
 #include "platform/fatal.h"
 
+_Static_assert((FL_THREAD_SERIAL_STEP & (FL_THREAD_SERIAL_STEP - 1)) == 0, "U2: the low bits of a serial are 0");
+
+/* U3 */
 typedef struct fl_thread_record {
     uint64_t serial;
     uint64_t ident;
@@ -20,7 +23,7 @@ static uint64_t last_serial;       /* under registry_mutex */
 static pthread_key_t record_key;   /* the calling thread's record; set once, by fl_thread_init */
 static fl_atomic_u64 main_ident;   /* 0 until it is told */
 
-/* T4.  Written in the child of a fork, which has one thread then, and constant afterwards. */
+/* U4.  Written in the child of a fork, which has one thread then, and constant afterwards. */
 static uint64_t last_before_fork;
 static uint64_t forker; /* 0 where it had no serial */
 
@@ -42,8 +45,8 @@ unlock_registry(void)
     fl_must("pthread_mutex_unlock", pthread_mutex_unlock(&registry_mutex));
 }
 
-/* Runs when a thread ends.  A destructor of another library that takes a lock after this one gets the thread a new
- * record with a new serial: the locks that it holds under the old one are a dead thread's from here on. */
+/* Runs when a thread ends.  Destructors of other libraries may run later.  If one takes a lock the thread gets a new
+ * record with a new serial; locks held under the old serial then belong to a dead thread. */
 static void
 forget_thread(void *arg)
 {
@@ -76,14 +79,13 @@ fl_thread_register_slow(void)
     if (record == NULL) {
         return 0;
     }
+    *record = (fl_thread_record){.ident = own_ident()};
     if (pthread_setspecific(record_key, record) != 0) {
         free(record);
         return 0;
     }
-    record->ident = own_ident();
-    record->prev = NULL;
     lock_registry();
-    last_serial += FL_THREAD_SERIAL_STEP; /* T2 */
+    last_serial += FL_THREAD_SERIAL_STEP; /* U2 */
     record->serial = last_serial;
     record->next = registry;
     if (registry) {
@@ -144,7 +146,7 @@ void
 fl_thread_after_fork_in_child(void)
 {
     fl_thread_record *own = pthread_getspecific(record_key);
-    /* The others' records are not freed: free() is not for a child of a threaded process. */
+    /* The others' records are not freed, because free() may not be called in the child of a process with threads. */
     registry = own;
     if (own) {
         own->next = own->prev = NULL;

@@ -1,6 +1,18 @@
-/* Atomic words.  The ordering is in the name of each operation; there is no sequentially consistent one, because
- * nothing here relies on the order of two different words.  Everything goes through these wrappers, so that a test
- * build can put a scheduler in their place. */
+/* Atomic words.  The name of each operation says its memory ordering:
+ *
+ *   relaxed   atomic, and nothing more
+ *   acquire what another thread wrote before its release is visible after it.  A compare-and-swap that acquires does so
+ *             where it fails, too: whoever finds the word changed may rely on what the other thread did before.
+ *   release   what this thread wrote before is visible to whoever acquires the value.  A compare-and-swap that releases
+ *             is relaxed where it fails.
+ *   acq_rel   both
+ *
+ * No operation is sequentially consistent, because nothing relies on the order of two different words.  All code goes
+ * through these functions, so that a test build can put a scheduler in their place.
+ *
+ * A load returns the word, a store replaces it; an exchange replaces it, an addition adds to it, and both return what
+ * it was before.  The compare-and-swaps store `desired` and return true where the word is `*expected`; otherwise they
+ * load the word into `*expected` and return false.  They never fail spuriously.  None of these blocks. */
 
 #ifndef FL_ATOMIC_H
 #define FL_ATOMIC_H
@@ -43,15 +55,12 @@ fl_add_relaxed_u32(fl_atomic_u32 *word, uint32_t value)
     return atomic_fetch_add_explicit(word, value, memory_order_relaxed);
 }
 
-/* Acquire and release: what the other side wrote before it is seen here, and the other way round. */
 static inline uint32_t
 fl_exchange_acq_rel_u32(fl_atomic_u32 *word, uint32_t value)
 {
     return atomic_exchange_explicit(word, value, memory_order_acq_rel);
 }
 
-/* The compare-and-swaps store `desired` and return true where the word is `*expected`; otherwise they load the word
- * into `*expected` and return false.  They never fail spuriously. */
 static inline bool
 fl_cas_acquire_u32(fl_atomic_u32 *word, uint32_t *expected, uint32_t desired)
 {
@@ -103,7 +112,7 @@ fl_add_relaxed_u64(fl_atomic_u64 *word, uint64_t value)
 static inline bool
 fl_cas_acquire_u64(fl_atomic_u64 *word, uint64_t *expected, uint64_t desired)
 {
-    return atomic_compare_exchange_strong_explicit(word, expected, desired, memory_order_acquire, memory_order_relaxed);
+    return atomic_compare_exchange_strong_explicit(word, expected, desired, memory_order_acquire, memory_order_acquire);
 }
 
 static inline bool

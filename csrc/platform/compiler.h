@@ -11,7 +11,8 @@
 /* A slow path: never inlined into its fast path, and laid out away from it. */
 #define FL_SLOW __attribute__((noinline, cold))
 
-/* Out of line, so that the function that calls it last saves no registers for it; but not rare. */
+/* Never inlined, so that a function whose last step is this call saves no registers for it.  For calls that are not
+ * rare; FL_SLOW is for those that are. */
 #define FL_NOINLINE __attribute__((noinline))
 
 #define FL_CACHE_LINE 64

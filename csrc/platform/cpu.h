@@ -3,8 +3,8 @@
 #ifndef FL_CPU_H
 #define FL_CPU_H
 
-/* Tells the processor that this is a loop that waits for another one: from one cycle to some hundred, as the
- * processor likes. */
+/* Tells the processor that the calling loop waits for another processor.  Takes from one cycle to a few hundred,
+ * depending on the processor. */
 static inline void
 fl_cpu_relax(void)
 {
@@ -17,10 +17,11 @@ fl_cpu_relax(void)
 #endif
 }
 
-/* Lets another thread have this processor, if one is ready to run on it. */
+/* Lets another thread have this processor, if one is ready to run on it.  Returns when the scheduler has come back to
+ * the calling thread, at once where no other is ready. */
 void fl_cpu_yield(void);
 
-/* How many processors the calling thread may run on, at least 1.  A system call; leaves errno alone. */
+/* How many processors the calling thread may run on, at least 1.  Makes a system call, and leaves errno alone. */
 unsigned fl_cpu_count(void);
 
 #endif

@@ -3,10 +3,10 @@
 #ifndef FL_FATAL_H
 #define FL_FATAL_H
 
-/* Prints one line that names `call` and the error number `error`, and aborts. */
+/* Prints one line that names `call` and describes `error`, an errno value, and aborts the process. */
 _Noreturn void fl_fatal(const char *call, int error);
 
-/* Calls fl_fatal where `error`, the result of a pthread function, is not 0. */
+/* Calls fl_fatal where `error`, the result of the pthread function `call`, is not 0. */
 static inline void
 fl_must(const char *call, int error)
 {

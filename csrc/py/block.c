@@ -1,6 +1,6 @@
 #include "py/block.h"
 
-#include "core/spin.h"
+#include "core/lot/spin.h"
 #include "core/thread.h"
 #include "platform/clock.h"
 
@@ -80,7 +80,7 @@ fl_py_lock_error(fl_lock_result result)
 }
 
 int
-fl_py_lock_wait(const fl_lock_ops *ops, void *lock, int64_t deadline_ns)
+fl_py_lock_wait(const fl_wait_ops *ops, void *lock, int64_t deadline_ns)
 {
     fl_py_blocker blocker;
     fl_py_blocker_init(&blocker, deadline_ns);

@@ -20,10 +20,11 @@ void fl_py_blocker_init(fl_py_blocker *blocker, int64_t deadline_ns);
 /* The blocker of a wait that goes on whatever signals arrive: taking a condition's lock back. */
 void fl_py_blocker_init_uninterruptible(fl_py_blocker *blocker);
 
-/* Waits for a lock until `deadline_ns`.  Returns 1 where it was acquired, 0 where it was not in time, -1 with an
- * exception, and for a semaphore FL_PY_OPENED where it was opened: nothing has happened then.  The caller has a reference to the lock's object. */
+/* Waits until `deadline_ns` for a lock that was just found busy.  Returns 1 where it was acquired, 0 where it was not in
+ * time, -1 with an exception, and for a semaphore FL_PY_OPENED where it was opened: nothing has happened then.  The caller
+ * has a reference to the lock's object. */
 #define FL_PY_OPENED 2
-int fl_py_lock_wait(const fl_lock_ops *ops, void *lock, int64_t deadline_ns);
+int fl_py_lock_wait(const fl_wait_ops *ops, void *lock, int64_t deadline_ns);
 
 /* Sets the exception for a result that is neither acquired nor timed out.  Always returns -1. */
 int fl_py_lock_error(fl_lock_result result);

@@ -218,7 +218,7 @@ bound_dealloc(PyObject *self)
     else {
         bound_free(self);
     }
-    Py_XDECREF(lock); /* B3 */
+    Py_XDECREF(lock); /* N3 */
 }
 
 static PyMethodDef bound_methods[] = {
@@ -267,7 +267,7 @@ make_bound(fl_bound_descriptor *descriptor, PyObject *object)
         bound->self = Py_NewRef(object);
         bound->descriptor = Py_NewRef(descriptor);
         bound->weakrefs = NULL;
-        PyObject_GC_Track(bound);
+        PyObject_GC_Track(bound); /* N4 */
     }
     return (PyObject *)bound;
 }
@@ -305,10 +305,10 @@ take_idle(fl_bound_descriptor *descriptor, PyObject *object)
 {
     fl_bound *bound = descriptor->idle[descriptor->count - 1];
     if (FL_UNLIKELY(Py_REFCNT(bound) != 1)) {
-        return NULL; /* B2 */
+        return NULL; /* N2 */
     }
     descriptor->count--;
-    bound->self = Py_NewRef(object);
+    bound->self = Py_NewRef(object); /* N1 */
     return (PyObject *)bound;
 }
 

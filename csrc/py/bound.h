@@ -10,11 +10,11 @@
  * __get__ makes an idle callable active, or a new one where there is none.  When the last reference to an active one
  * goes, tp_dealloc gives it to the free list instead of freeing it.
  *
- * B1  An active callable's lock lives at least as long: on the stack of the interpreter, too.
- * B2  Whoever takes a callable out of the list gets the only reference to it.  The garbage collector shows idle ones
+ * N1  An active callable's lock lives at least as long: on the stack of the interpreter, too.
+ * N2  Whoever takes a callable out of the list gets the only reference to it.  The garbage collector shows idle ones
  *     to whom asks for all objects; one that somebody else has is given up, and never active again through the list.
- * B3  No code of others runs while a list is changed.  The lock, whose end may run any code, is let go last.
- * B4  A callable is tracked by the collector from its beginning to its end, also in the list.  It owns its
+ * N3  No code of others runs while a list is changed.  The lock, whose end may run any code, is let go last.
+ * N4  A callable is tracked by the collector from its beginning to its end, also in the list.  It owns its
  *     descriptor, the descriptor owns the list: this cycle is known to the collector, and the descriptor's tp_clear
  *     breaks it, after which callables are freed as they become idle.
  *

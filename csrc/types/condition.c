@@ -194,8 +194,7 @@ condition_repr(PyObject *self)
     if (lock == NULL) {
         return NULL;
     }
-    PyObject *repr =
-        PyUnicode_FromFormat("<Condition(%S, %zd)>", lock, (Py_ssize_t)fl_lot_walk(&condition->cond, NULL, NULL));
+    PyObject *repr = PyUnicode_FromFormat("<Condition(%S, %zd)>", lock, (Py_ssize_t)fl_cond_waiting(&condition->cond));
     Py_DECREF(lock);
     return repr;
 }

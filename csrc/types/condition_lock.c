@@ -246,8 +246,7 @@ fl_condition_at_fork_reinit(PyObject *self, PyObject *const *args, Py_ssize_t na
             fl_state_of(self), "Condition", "_at_fork_reinit", self, (fl_call){args, nargs, kwnames});
     }
     fl_condition_object *condition = fl_condition_of(self);
-    (void)fl_cond_notify_slow(
-        &condition->cond, 0, fl_condition_core(condition)); /* wakes nobody, and sees whether anybody waits */
+    fl_cond_after_fork(&condition->cond);
     PyObject *lock = fl_condition_foreign_lock(condition);
     return lock ? PyObject_CallMethod(lock, "_at_fork_reinit", NULL) : NULL;
 }

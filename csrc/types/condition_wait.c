@@ -257,7 +257,7 @@ notify_counted(fl_condition_object *self, PyObject *n)
     PyObject *one = zero ? PyLong_FromLong(1) : NULL;
     PyObject *left = Py_NewRef(n);
     int more = 0;
-    while (left && one && fl_lot_walk(&self->cond, NULL, NULL) > 0) {
+    while (left && one && fl_cond_waiting(&self->cond) > 0) {
         more = PyObject_RichCompareBool(left, zero, Py_GT);
         if (more <= 0) {
             break;
@@ -308,7 +308,7 @@ PyObject *
 fl_condition_notify(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     fl_condition_object *condition = fl_condition_of(self);
-    bool nobody_waits = fl_load_relaxed_u32(&condition->cond.word) == 0;
+    bool nobody_waits = !fl_cond_may_have_waiters(&condition->cond);
     bool is_stock = fl_condition_is_stock(condition);
     if (FL_LIKELY(nargs == 0 && kwnames == NULL && owns_core(condition) && nobody_waits && is_stock)) {
         Py_RETURN_NONE;
@@ -335,7 +335,7 @@ fl_condition_notify_all(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     }
     int replaced = fl_condition_replaced(condition);
     if (replaced > 0 && replaced & FL_REPLACED_NOTIFY) {
-        size_t count = fl_lot_walk(&condition->cond, NULL, NULL);
+        size_t count = fl_cond_waiting(&condition->cond);
         PyObject *result = PyObject_CallMethod(self, "notify", "n", (Py_ssize_t)count);
         Py_XDECREF(result);
         return result ? Py_NewRef(Py_None) : NULL;

@@ -16,7 +16,7 @@ stdlib_of(fl_lock_kind kind, PyObject *self)
 static fl_lock_result
 try_lock(fl_lock_kind kind, void *mutex)
 {
-    return fl_locking_ops(kind)->try_lock(mutex, NULL);
+    return fl_locking_ops(kind)->wait.try_lock(mutex, NULL);
 }
 
 static PyObject *
@@ -24,18 +24,18 @@ lock_within(fl_lock_kind kind, void *mutex, int64_t timeout_ns)
 {
     fl_lock_result tried = kind == FL_RECURSIVE       ? fl_rmutex_try_lock(mutex)
                            : fl_mutex_try_lock(mutex) ? FL_LOCK_ACQUIRED
-                                                      : FL_LOCK_TIMED_OUT;
+                                                      : FL_LOCK_BUSY;
     if (tried == FL_LOCK_ACQUIRED) {
         Py_RETURN_TRUE;
     }
-    if (tried != FL_LOCK_TIMED_OUT) {
+    if (tried != FL_LOCK_BUSY) {
         (void)fl_py_lock_error(tried);
         return NULL;
     }
     if (timeout_ns == 0) {
         Py_RETURN_FALSE;
     }
-    int acquired = fl_py_lock_wait(fl_locking_ops(kind), mutex, fl_deadline_after_ns(timeout_ns));
+    int acquired = fl_py_lock_wait(&fl_locking_ops(kind)->wait, mutex, fl_deadline_after_ns(timeout_ns));
     return acquired < 0 ? NULL : PyBool_FromLong(acquired);
 }
 
@@ -171,8 +171,8 @@ fl_locking_acquire_restore(fl_lock_kind kind, void *mutex, PyObject *self, PyObj
     fl_py_blocker blocker;
     fl_py_blocker_init_uninterruptible(&blocker);
     fl_lock_result taken = try_lock(kind, mutex);
-    if (taken == FL_LOCK_TIMED_OUT) {
-        taken = fl_lock_wait(fl_locking_ops(kind), mutex, FL_DEADLINE_NEVER, &blocker.base);
+    if (taken == FL_LOCK_BUSY) {
+        taken = fl_lock_wait(&fl_locking_ops(kind)->wait, mutex, FL_DEADLINE_NEVER, &blocker.base);
     }
     if (taken != FL_LOCK_ACQUIRED) {
         (void)fl_py_lock_error(taken);

@@ -42,7 +42,7 @@ start_party(party *self)
 static inline void
 start_parties(party *parties, size_t count, fl_barrier *barrier)
 {
-    size_t before = fl_lot_walk(barrier, NULL, NULL);
+    size_t before = fl_lot_count(barrier);
     for (size_t i = 0; i < count; i++) {
         parties[i] = (party){.barrier = barrier};
         start_party(&parties[i]);

@@ -1,8 +1,8 @@
 /* What the C tests share.
  *
- * A test is a function; RUN gives it a limited time, and the system ends the program when that is over (SIGALRM), so a hang is
- * a failure.  The name of the running test is the last line of the output then.  A failed CHECK ends the program at once,
- * from any thread. */
+ * A test is a function; RUN gives it a limited time, and the system ends the program when that is over (SIGALRM), so a
+ * hang is a failure.  The name of the running test is the last line of the output then.  A failed CHECK ends the
+ * program at once, from any thread. */
 
 #ifndef FL_TESTS_CHECK_H
 #define FL_TESTS_CHECK_H
@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "core/fork.h"
-#include "core/parking_lot.h"
+#include "core/lot/parking_lot.h"
 #include "platform/atomic.h"
 #include "platform/clock.h"
 
@@ -100,7 +100,7 @@ spin_ns(int64_t ns)
 static inline void
 wait_until_parked(const void *key, size_t count)
 {
-    while (fl_lot_walk(key, NULL, NULL) < count) {
+    while (fl_lot_count(key) < count) {
         pause_briefly();
     }
 }
@@ -156,7 +156,8 @@ install_interrupt(void)
     CHECK_EQUAL(sigaction(SIGUSR1, &action, NULL), 0);
 }
 
-/* Interrupts the thread until it has raised the flag: a single signal may come before the system call that it should end. */
+/* Interrupts the thread until it has raised the flag: a single signal may come before the system call that it should
+ * end. */
 static inline void
 interrupt_until(pthread_t thread, flag *which, uint32_t value)
 {

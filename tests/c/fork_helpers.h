@@ -1,4 +1,5 @@
-/* Helpers for the tests that fork.  The child of each has one thread, checks what it finds, and says so by its exit status. */
+/* Helpers for the tests that fork.  The child of each has one thread, checks what it finds, and says so by its exit
+ * status. */
 
 #ifndef FL_TESTS_FORK_HELPERS_H
 #define FL_TESTS_FORK_HELPERS_H

@@ -14,7 +14,7 @@ static inline void
 lock_mutex(fl_mutex *mutex)
 {
     if (!fl_mutex_try_lock(mutex)) {
-        CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops, mutex, FL_DEADLINE_NEVER, NULL), FL_LOCK_ACQUIRED);
+        CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops.wait, mutex, FL_DEADLINE_NEVER, NULL), FL_LOCK_ACQUIRED);
     }
 }
 
@@ -24,7 +24,7 @@ queue_for(fl_waiter *waiter, fl_mutex *mutex, int64_t since_ns)
 {
     CHECK_EQUAL(fl_waiter_init(waiter, false), 0);
     waiter->since_ns = since_ns;
-    CHECK(fl_lock_enqueue(&fl_mutex_ops, mutex, waiter));
+    CHECK(fl_lock_enqueue(&fl_mutex_ops.wait, mutex, waiter));
 }
 
 static inline uint64_t

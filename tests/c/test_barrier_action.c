@@ -88,7 +88,7 @@ enter_again(fl_barrier *barrier)
 static void
 test_t33_action_that_enters_the_barrier(void)
 {
-    for (uint64_t parties = 1; parties <= 2; parties++) {
+    for (size_t parties = 1; parties <= 2; parties++) {
         fl_barrier barrier;
         party p[2];
         slow_action action = {.result = true, .decided = 1, .during = enter_again};
@@ -233,7 +233,7 @@ test_b5_old_action_ends_during_the_next_one(void)
         raise_flag(&old.decided, 1);
         join_party(&p[1], good ? FL_BARRIER_BROKEN : FL_BARRIER_GIVEN_UP);
         CHECK_EQUAL(fl_barrier_waiting(&barrier), 2);
-        CHECK_EQUAL(fl_lot_walk(&barrier, NULL, NULL), 1);
+        CHECK_EQUAL(fl_lot_count(&barrier), 1);
         raise_flag(&action.decided, 1);
         join_parties(next, 2, FL_BARRIER_PASSED);
         check_empty(&barrier, false);
@@ -372,7 +372,7 @@ test_guest_does_not_time_out(void)
     start_party(&guest);
     wait_until_parked(&barrier, 2);
     spin_ns(3 * TIMEOUT_NS);
-    CHECK_EQUAL(fl_lot_walk(&barrier, NULL, NULL), 2);
+    CHECK_EQUAL(fl_lot_count(&barrier), 2);
     raise_flag(&action.decided, 1);
     join_parties(p, 2, FL_BARRIER_PASSED);
     join_party(&guest, FL_BARRIER_BROKEN); /* nobody else comes */
@@ -416,7 +416,7 @@ test_b7_wait_of_a_guest_is_not_timed(void)
     (void)arrive(&guest);
     CHECK_EQUAL(guest.result, FL_BARRIER_GIVEN_UP);
     CHECK_EQUAL(blocker.blocker.polls, 1);
-    CHECK_EQUAL(fl_lot_walk(&barrier, NULL, NULL), 1);
+    CHECK_EQUAL(fl_lot_count(&barrier), 1);
     raise_flag(&action.decided, 1);
     join_parties(p, 2, FL_BARRIER_PASSED);
     check_empty(&barrier, false);
@@ -512,7 +512,7 @@ test_interrupted_guest(void)
         start_with_guests(&barrier, p, &action, NULL, 0);
         start_interrupted(&guest, &handler, &barrier);
         CHECK_EQUAL(fl_barrier_waiting(&barrier), 2);
-        CHECK_EQUAL(fl_lot_walk(&barrier, NULL, NULL), 2);
+        CHECK_EQUAL(fl_lot_count(&barrier), 2);
         raise_flag(&handler.decided, 1);
         if (!goes_on) {
             join_party(&guest, FL_BARRIER_GIVEN_UP);

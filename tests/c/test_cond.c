@@ -23,7 +23,7 @@ lock_of(pair *self)
 static void
 lock_mutex(fl_mutex *mutex)
 {
-    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops, mutex, FL_DEADLINE_NEVER, NULL), FL_LOCK_ACQUIRED);
+    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops.wait, mutex, FL_DEADLINE_NEVER, NULL), FL_LOCK_ACQUIRED);
 }
 
 /* As a thread that finds the mutex held. */
@@ -32,7 +32,7 @@ queue_for_mutex(fl_waiter *waiter, fl_mutex *mutex, int64_t since_ns)
 {
     CHECK_EQUAL(fl_waiter_init(waiter, false), 0);
     waiter->since_ns = since_ns;
-    CHECK(fl_lock_enqueue(&fl_mutex_ops, mutex, waiter));
+    CHECK(fl_lock_enqueue(&fl_mutex_ops.wait, mutex, waiter));
 }
 
 static void
@@ -276,7 +276,7 @@ see_who_is_first(fl_blocker *base)
 {
     latecomer *self = (latecomer *)((fake_blocker *)base)->ctx;
     fake_detach(base);
-    CHECK_EQUAL(fl_lot_walk(&self->pair.mutex, NULL, NULL), 2);
+    CHECK_EQUAL(fl_lot_count(&self->pair.mutex), 2);
     CHECK(self->rival.next != NULL && self->rival.prev == NULL); /* the rival, who was there before */
     expect_queued(&self->rival);
     CHECK(fl_mutex_unlock(&self->pair.mutex));
@@ -319,7 +319,8 @@ wait_timed(void *arg)
     return NULL;
 }
 
-/* Defect 1 of the standard library: a waiter whose time is up, but which has not got the lock back yet, swallows a notification. */
+/* Defect 1 of the standard library: a waiter whose time is up, but which has not got the lock back yet, swallows a
+ * notification. */
 static void
 test_t01_timed_out_waiter_takes_no_notification(void)
 {
@@ -399,7 +400,7 @@ interrupt_wait(interrupted *self, fl_waiter *other)
     interrupt_until(thread, &self->polling, 1);
     lock_mutex(&self->pair.mutex);
     queue_at(other, 1, &self->pair.cond);
-    CHECK_EQUAL(fl_lot_walk(&self->pair.cond, NULL, NULL), 2);
+    CHECK_EQUAL(fl_lot_count(&self->pair.cond), 2);
     return thread;
 }
 
@@ -456,7 +457,7 @@ test_t02_notification_is_passed_on(void)
         }
         decide_and_join(&self, thread);
         CHECK_EQUAL(self.result, FL_COND_GIVEN_UP);
-        CHECK_EQUAL(fl_lot_walk(&self.pair.cond, NULL, NULL), 0);
+        CHECK_EQUAL(fl_lot_count(&self.pair.cond), 0);
         if (others) {
             CHECK(other.notified);
             expect_unparked(&other);
@@ -497,7 +498,7 @@ test_interrupted_wait_keeps_its_place(void)
     raise_flag(&self.decided, 1);
     for (int i = 0; i < 10; i++) {
         pause_briefly();
-        CHECK_EQUAL(fl_lot_walk(&self.pair.cond, NULL, NULL), 2);
+        CHECK_EQUAL(fl_lot_count(&self.pair.cond), 2);
     }
     CHECK_EQUAL(fl_cond_notify(&self.pair.cond, 1, lock_of(&self.pair)), 1); /* it is still the first */
     CHECK(!other.notified);

@@ -1,8 +1,8 @@
 /* core/cond.h under load: notifications are counted, and none may be lost.
  *
- * In each round some threads wait without a limit, and as many wait with timeouts or are interrupted and give up now and then.
- * There are fewer notifications than threads of the first kind, so each of them has to end exactly one wait: one that
- * is taken by a waiter that does not return as notified would be missing. */
+ * In each round some threads wait without a limit, and as many wait with timeouts or are interrupted and give up now
+ * and then.  There are fewer notifications than threads of the first kind, so each of them has to end exactly one wait:
+ * one that is taken by a waiter that does not return as notified would be missing. */
 
 #include "check.h"
 #include "core/cond.h"
@@ -31,7 +31,7 @@ typedef struct {
 static void
 take_lock(fl_cond_lock lock)
 {
-    CHECK_EQUAL(fl_lock_wait(lock.ops, lock.lock, FL_DEADLINE_NEVER, NULL), FL_LOCK_ACQUIRED);
+    CHECK_EQUAL(fl_lock_wait(&lock.ops->wait, lock.lock, FL_DEADLINE_NEVER, NULL), FL_LOCK_ACQUIRED);
 }
 
 static void
@@ -174,7 +174,7 @@ run_round(round_state *round, uint64_t *random, uint64_t *ended_otherwise)
     take_lock(round->lock);
     CHECK_EQUAL(round->notified, taken);
     *ended_otherwise += round->timed_out + round->given_up + round->lock_lost;
-    size_t left = fl_lot_walk(&round->cond, NULL, NULL);
+    size_t left = fl_lot_count(&round->cond);
     CHECK(left >= PATIENT - NOTIFICATIONS && left <= PATIENT);
     CHECK_EQUAL(fl_cond_notify(&round->cond, SIZE_MAX, round->lock), left);
     drop_lock(round->lock);

@@ -66,7 +66,7 @@ static void *
 wait_for_mutex(void *arg)
 {
     others *self = arg;
-    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops, &self->mutex, FL_DEADLINE_NEVER, NULL), FL_LOCK_ACQUIRED);
+    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops.wait, &self->mutex, FL_DEADLINE_NEVER, NULL), FL_LOCK_ACQUIRED);
     CHECK(fl_mutex_unlock(&self->mutex));
     return NULL;
 }
@@ -75,7 +75,7 @@ static void *
 wait_for_rmutex(void *arg)
 {
     others *self = arg;
-    CHECK_EQUAL(fl_lock_wait(&fl_rmutex_ops, &self->rmutex, FL_DEADLINE_NEVER, NULL), FL_LOCK_ACQUIRED);
+    CHECK_EQUAL(fl_lock_wait(&fl_rmutex_ops.wait, &self->rmutex, FL_DEADLINE_NEVER, NULL), FL_LOCK_ACQUIRED);
     CHECK(fl_rmutex_unlock(&self->rmutex));
     return NULL;
 }
@@ -103,8 +103,8 @@ check_what_others_left(void *arg)
     CHECK(fl_thread_is_left_behind(self->holder));
     CHECK(!fl_thread_is_left_behind(fl_thread_self()));
     int64_t deadline_ns = fl_deadline_after_ns(NS_PER_MS);
-    CHECK_EQUAL(fl_lock_wait(&fl_rmutex_ops, &self->rmutex, deadline_ns, NULL), FL_LOCK_TIMED_OUT);
-    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops, &self->mutex, deadline_ns, NULL), FL_LOCK_TIMED_OUT);
+    CHECK_EQUAL(fl_lock_wait(&fl_rmutex_ops.wait, &self->rmutex, deadline_ns, NULL), FL_LOCK_TIMED_OUT);
+    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops.wait, &self->mutex, deadline_ns, NULL), FL_LOCK_TIMED_OUT);
     /* The plain mutex can be released by anybody; nobody is woken. */
     CHECK(fl_mutex_unlock(&self->mutex));
     CHECK_EQUAL(self->mutex.word, 0);
@@ -213,7 +213,7 @@ fork_in_cond_poll(void *ctx, int polls)
     if (polls != 2) {
         return true; /* not queued yet, or one slice later */
     }
-    while (self->wait_for_notify && fl_lot_walk(&self->cond, NULL, NULL) > 0) {
+    while (self->wait_for_notify && fl_lot_count(&self->cond) > 0) {
         raise_flag(&self->polled, 1);
     }
     pid_t pid = fork();
@@ -233,7 +233,7 @@ wait_and_fork(void *arg)
     poll_scene *self = arg;
     fl_cond_lock lock = {.lock = &self->mutex, .ops = &fl_mutex_ops};
     fake_blocker blocker = make_fake_blocker(true, fork_in_cond_poll, self);
-    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops, &self->mutex, FL_DEADLINE_NEVER, NULL), FL_LOCK_ACQUIRED);
+    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops.wait, &self->mutex, FL_DEADLINE_NEVER, NULL), FL_LOCK_ACQUIRED);
     fl_cond_result result = fl_cond_wait(&self->cond, lock, FL_DEADLINE_NEVER, &blocker.base, NULL);
     if (getpid() != self->parent) {
         CHECK_EQUAL(result, self->wait_for_notify ? FL_COND_NOTIFIED : FL_COND_GIVEN_UP);
@@ -253,7 +253,7 @@ test_t14_fork_in_poll(void)
     pthread_t thread = start_thread(wait_and_fork, &self);
     interrupt_until(thread, &self.polled, 2);
     wait_until_parked(&self.cond, 1);
-    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops, &self.mutex, FL_DEADLINE_NEVER, NULL), FL_LOCK_ACQUIRED);
+    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops.wait, &self.mutex, FL_DEADLINE_NEVER, NULL), FL_LOCK_ACQUIRED);
     CHECK_EQUAL(fl_cond_notify(&self.cond, 1, (fl_cond_lock){NULL, NULL}), 1);
     CHECK(fl_mutex_unlock(&self.mutex));
     join_thread(thread);
@@ -308,10 +308,10 @@ be_busy_once(busy_scene *self, uint64_t *random)
 {
     fl_mutex *mutex = &self->mutexes[random_below(random, 3)];
     int64_t deadline_ns = fl_deadline_after_ns(random_below(random, 100 * 1000));
-    if (fl_lock_wait(&fl_mutex_ops, mutex, deadline_ns, NULL) == FL_LOCK_ACQUIRED) {
+    if (fl_lock_wait(&fl_mutex_ops.wait, mutex, deadline_ns, NULL) == FL_LOCK_ACQUIRED) {
         CHECK(fl_mutex_unlock(mutex));
     }
-    if (fl_lock_wait(&fl_rmutex_ops, &self->rmutex, deadline_ns, NULL) == FL_LOCK_ACQUIRED) {
+    if (fl_lock_wait(&fl_rmutex_ops.wait, &self->rmutex, deadline_ns, NULL) == FL_LOCK_ACQUIRED) {
         fl_cond_lock lock = {.lock = &self->rmutex, .ops = &fl_rmutex_ops};
         if (random_below(random, 3)) {
             (void)fl_cond_notify(&self->cond, 1 + (size_t)random_below(random, 2), lock);

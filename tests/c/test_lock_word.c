@@ -16,7 +16,7 @@ enum { TIMES = 1000 };
 static bool
 takes(fl_waiter *waiter, fl_mutex *mutex)
 {
-    return fl_mutex_ops.try_lock(mutex, waiter) == FL_LOCK_ACQUIRED;
+    return fl_mutex_ops.wait.try_lock(mutex, waiter) == FL_LOCK_ACQUIRED;
 }
 
 static void
@@ -84,11 +84,11 @@ test_w4_designated_waiter_goes_back_to_the_queue(void)
     queue_for(&waiter, &mutex, JUST_CAME);
     CHECK(fl_mutex_unlock(&mutex));
     CHECK_EQUAL(fl_lot_sleep(&waiter, FL_DEADLINE_NEVER, NULL), FL_WAIT_UNPARKED);
-    CHECK(!fl_lock_enqueue(&fl_mutex_ops, &mutex, &waiter)); /* it is free: nothing to wait for */
+    CHECK(!fl_lock_enqueue(&fl_mutex_ops.wait, &mutex, &waiter)); /* it is free: nothing to wait for */
     CHECK(waiter.designated);
     CHECK_WORD(&mutex, 0, true, false);
     CHECK(fl_mutex_try_lock(&mutex));
-    CHECK(fl_lock_enqueue(&fl_mutex_ops, &mutex, &waiter));
+    CHECK(fl_lock_enqueue(&fl_mutex_ops.wait, &mutex, &waiter));
     CHECK(!waiter.designated);
     CHECK_WORD(&mutex, FL_MUTEX_HELD, false, true);
     CHECK(fl_mutex_unlock(&mutex));
@@ -142,8 +142,8 @@ test_wake_next_wakes_one_each_time(void)
     expect_unparked(&w[0]);
 }
 
-/* Tries to have a waiter that has waited for FL_WAKE_NEXT_NS, but not for FL_FAIR_NS, woken for a condition.  On a busy machine it
- * may be handed the lock. */
+/* Tries to have a waiter that has waited for FL_WAKE_NEXT_NS, but not for FL_FAIR_NS, woken for a condition.  On a busy
+ * machine it may be handed the lock. */
 static bool
 is_designated_for_a_condition(fl_mutex *mutex, fl_waiter *first, fl_waiter *second)
 {
@@ -214,7 +214,8 @@ test_recursive_mutex_designates_too(void)
     for (int i = 0; i < 2; i++) {
         CHECK_EQUAL(fl_waiter_init(&w[i], false), 0);
         w[i].since_ns = JUST_CAME;
-        CHECK(fl_lock_enqueue(&fl_rmutex_ops, &mutex, &w[i]));
+        w[i].thread = 4711 * FL_THREAD_SERIAL_STEP; /* a thread does not wait for what it owns */
+        CHECK(fl_lock_enqueue(&fl_rmutex_ops.wait, &mutex, &w[i]));
     }
     CHECK(fl_rmutex_unlock(&mutex));
     CHECK(w[0].designated);
@@ -223,7 +224,7 @@ test_recursive_mutex_designates_too(void)
         CHECK(fl_rmutex_unlock(&mutex));
     }
     CHECK_ORDER(&mutex, &w[1]);
-    CHECK_EQUAL(fl_rmutex_ops.try_lock(&mutex, &w[0]), FL_LOCK_ACQUIRED);
+    CHECK_EQUAL(fl_rmutex_ops.wait.try_lock(&mutex, &w[0]), FL_LOCK_ACQUIRED);
     CHECK(fl_rmutex_is_owned(&mutex));
     CHECK(!w[0].designated);
     CHECK(fl_rmutex_unlock(&mutex));
@@ -268,7 +269,7 @@ static bool
 mark_parked_as_just_come(void *lock, fl_waiter *waiter)
 {
     waiter->since_ns = JUST_CAME;
-    return fl_mutex_ops.mark_parked(lock, waiter);
+    return fl_mutex_ops.wait.mark_parked(lock, waiter);
 }
 
 static void
@@ -278,7 +279,7 @@ wait_without_the_lock(bool hands_over)
     fl_lock_ops ops = fl_mutex_ops;
     ops.release_all = release_for_others_first;
     if (!hands_over) {
-        ops.mark_parked = mark_parked_as_just_come;
+        ops.wait.mark_parked = mark_parked_as_just_come;
     }
     fl_cond_lock lock = {&self, &ops};
     CHECK_EQUAL(fl_cond_wait(&self.cond, lock, FL_DEADLINE_NEVER, NULL, NULL), FL_COND_NOT_HELD);
@@ -431,7 +432,7 @@ lock_in_many_ways(void *arg)
     for (int i = 0; i < ROUNDS; i++) {
         if (random_below(&random, 4) == 0) {
             int64_t deadline_ns = fl_deadline_after_ns(random_below(&random, 50 * 1000));
-            if (fl_lock_wait(&fl_mutex_ops, &self->mutex, deadline_ns, NULL) != FL_LOCK_ACQUIRED) {
+            if (fl_lock_wait(&fl_mutex_ops.wait, &self->mutex, deadline_ns, NULL) != FL_LOCK_ACQUIRED) {
                 continue;
             }
         }

@@ -4,7 +4,7 @@
 #include "core/mutex.h"
 #include "core/rmutex.h"
 #include "fake_blocker.h"
-#include "lot.h"
+#include "mutex_helpers.h"
 
 static bool
 give_up(void *ctx, int polls)
@@ -24,16 +24,30 @@ test_hand_off_is_for_those_who_have_waited_long(void)
     CHECK(!fl_lock_hands_off(FL_FAIR_NS - 1));
 }
 
-/* K1: a lock that can be had is taken before anything can go wrong. */
+/* K1: a waiter that was woken takes the lock before anything can go wrong. */
 static void
-test_k1_free_lock_is_taken_without_a_poll(void)
+test_k1_woken_waiter_tries_before_it_polls(void)
 {
-    fl_mutex mutex = {0};
+    fl_mutex mutex = {FL_MUTEX_HELD};
+    fl_waiter waiter;
     fake_blocker blocker = make_fake_blocker(true, give_up, NULL);
-    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops, &mutex, FL_DEADLINE_NEVER, &blocker.base), FL_LOCK_ACQUIRED);
+    queue_for(&waiter, &mutex, JUST_CAME);
+    CHECK(fl_mutex_unlock(&mutex));
+    CHECK(waiter.designated);
+    CHECK_EQUAL(fl_lot_sleep(&waiter, FL_DEADLINE_NEVER, NULL), FL_WAIT_UNPARKED);
+    fl_lock_result result = fl_lock_wait_as(&fl_mutex_ops.wait, &mutex, &waiter, FL_DEADLINE_NEVER, &blocker.base);
+    CHECK_EQUAL(result, FL_LOCK_ACQUIRED);
     CHECK_EQUAL(blocker.polls, 0);
     CHECK_EQUAL(blocker.detaches, 0);
-    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops, &mutex, FL_DEADLINE_NEVER, &blocker.base), FL_LOCK_GIVEN_UP);
+    fl_waiter_fini(&waiter);
+}
+
+static void
+test_poll_gives_up_before_the_sleep(void)
+{
+    fl_mutex mutex = {FL_MUTEX_HELD};
+    fake_blocker blocker = make_fake_blocker(true, give_up, NULL);
+    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops.wait, &mutex, FL_DEADLINE_NEVER, &blocker.base), FL_LOCK_GIVEN_UP);
     CHECK_EQUAL(blocker.polls, 1);
     CHECK_EQUAL(blocker.detaches, 0); /* it has not slept */
     check_nobody(&mutex);
@@ -45,7 +59,7 @@ test_timeout_detaches_once(void)
     fl_mutex mutex = {FL_MUTEX_HELD};
     fake_blocker blocker = make_fake_blocker(false, NULL, NULL);
     int64_t deadline_ns = fl_deadline_after_ns(NS_PER_MS);
-    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops, &mutex, deadline_ns, &blocker.base), FL_LOCK_TIMED_OUT);
+    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops.wait, &mutex, deadline_ns, &blocker.base), FL_LOCK_TIMED_OUT);
     CHECK_EQUAL(blocker.polls, 1);
     CHECK_EQUAL(blocker.detaches, 1);
     CHECK(!blocker.detached);
@@ -60,7 +74,7 @@ test_handed_off_waiter_has_the_lock(void)
     CHECK_EQUAL(fl_waiter_init(&waiter, false), 0);
     waiter.handed_off = true;
     fake_blocker blocker = make_fake_blocker(true, give_up, NULL);
-    fl_lock_result result = fl_lock_wait_as(&fl_mutex_ops, &mutex, &waiter, FL_DEADLINE_PASSED, &blocker.base);
+    fl_lock_result result = fl_lock_wait_as(&fl_mutex_ops.wait, &mutex, &waiter, FL_DEADLINE_PASSED, &blocker.base);
     CHECK_EQUAL(result, FL_LOCK_ACQUIRED);
     CHECK(fl_mutex_is_locked(&mutex));
     fl_waiter_fini(&waiter);
@@ -81,7 +95,7 @@ test_t14_lock_released_in_poll(void)
 {
     fl_mutex mutex = {FL_MUTEX_HELD};
     fake_blocker blocker = make_fake_blocker(true, release_in_poll, &mutex);
-    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops, &mutex, FL_DEADLINE_PASSED, &blocker.base), FL_LOCK_ACQUIRED);
+    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops.wait, &mutex, FL_DEADLINE_PASSED, &blocker.base), FL_LOCK_ACQUIRED);
     CHECK_EQUAL(blocker.polls, 1);
     CHECK_EQUAL(blocker.detaches, 0);
 }
@@ -130,7 +144,7 @@ lock_interrupted(void *arg)
 {
     scene *self = arg;
     fake_blocker blocker = make_fake_blocker(true, take_in_poll, self);
-    self->result = fl_lock_wait(&fl_rmutex_ops, &self->mutex, FL_DEADLINE_NEVER, &blocker.base);
+    self->result = fl_lock_wait(&fl_rmutex_ops.wait, &self->mutex, FL_DEADLINE_NEVER, &blocker.base);
     CHECK_EQUAL(blocker.polls, self->poll); /* no sleep after the one that took the lock, or gave up */
     CHECK_EQUAL(fl_rmutex_depth(&self->mutex), self->takes_in_poll ? 2 : 0);
     raise_flag(&self->finished, 1);
@@ -192,7 +206,7 @@ lock_in_a_storm(void *arg)
     uint64_t random = (uint64_t)(uintptr_t)&random | 1;
     for (int i = 0; i < ROUNDS; i++) {
         fake_blocker blocker = make_fake_blocker(true, give_up_sometimes, &random);
-        fl_lock_result result = fl_lock_wait(&fl_mutex_ops, &self->mutex, FL_DEADLINE_NEVER, &blocker.base);
+        fl_lock_result result = fl_lock_wait(&fl_mutex_ops.wait, &self->mutex, FL_DEADLINE_NEVER, &blocker.base);
         if (result == FL_LOCK_GIVEN_UP) {
             (void)fl_add_relaxed_u64(&self->given_up, 1);
             continue;
@@ -242,7 +256,8 @@ main(void)
     install_interrupt();
     CHECK_EQUAL(fl_core_init(), 0);
     RUN(test_hand_off_is_for_those_who_have_waited_long);
-    RUN(test_k1_free_lock_is_taken_without_a_poll);
+    RUN(test_k1_woken_waiter_tries_before_it_polls);
+    RUN(test_poll_gives_up_before_the_sleep);
     RUN(test_timeout_detaches_once);
     RUN(test_handed_off_waiter_has_the_lock);
     RUN(test_t14_lock_released_in_poll);

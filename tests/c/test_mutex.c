@@ -76,7 +76,7 @@ test_free_mutex_takes_no_waiter(void)
     fl_mutex mutex = {0};
     fl_waiter waiter;
     CHECK_EQUAL(fl_waiter_init(&waiter, false), 0);
-    CHECK(!fl_lock_enqueue(&fl_mutex_ops, &mutex, &waiter));
+    CHECK(!fl_lock_enqueue(&fl_mutex_ops.wait, &mutex, &waiter));
     CHECK_EQUAL(word_of(&mutex), 0);
     fl_waiter_fini(&waiter);
 }
@@ -104,8 +104,8 @@ test_ops(void)
     fl_mutex mutex = {0};
     CHECK(!fl_mutex_ops.is_owned(&mutex));
     CHECK_EQUAL(fl_mutex_ops.release_all(&mutex, NULL), 0);
-    CHECK_EQUAL(fl_mutex_ops.try_lock(&mutex, NULL), FL_LOCK_ACQUIRED);
-    CHECK_EQUAL(fl_mutex_ops.try_lock(&mutex, NULL), FL_LOCK_TIMED_OUT);
+    CHECK_EQUAL(fl_mutex_ops.wait.try_lock(&mutex, NULL), FL_LOCK_ACQUIRED);
+    CHECK_EQUAL(fl_mutex_ops.wait.try_lock(&mutex, NULL), FL_LOCK_BUSY);
     CHECK(fl_mutex_ops.is_owned(&mutex));
     CHECK_EQUAL(fl_mutex_ops.release_all(&mutex, NULL), 1);
     CHECK(!fl_mutex_is_locked(&mutex));
@@ -115,13 +115,13 @@ static void
 test_timed_lock(void)
 {
     fl_mutex mutex = {FL_MUTEX_HELD};
-    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops, &mutex, FL_DEADLINE_PASSED, NULL), FL_LOCK_TIMED_OUT);
+    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops.wait, &mutex, FL_DEADLINE_PASSED, NULL), FL_LOCK_TIMED_OUT);
     int64_t deadline_ns = fl_deadline_after_ns(3 * NS_PER_MS);
-    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops, &mutex, deadline_ns, NULL), FL_LOCK_TIMED_OUT);
+    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops.wait, &mutex, deadline_ns, NULL), FL_LOCK_TIMED_OUT);
     CHECK(fl_clock_now_ns() >= deadline_ns);
     check_nobody(&mutex);
     CHECK(fl_mutex_unlock(&mutex));
-    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops, &mutex, FL_DEADLINE_PASSED, NULL), FL_LOCK_ACQUIRED);
+    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops.wait, &mutex, FL_DEADLINE_PASSED, NULL), FL_LOCK_ACQUIRED);
 }
 
 int

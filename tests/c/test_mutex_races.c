@@ -44,7 +44,7 @@ lock_often_with_timeouts(void *arg)
     for (int i = 0; i < ROUNDS; i++) {
         int64_t deadline_ns = fl_deadline_after_ns(random_below(&random, 30 * 1000));
         if (fl_mutex_try_lock(&self->mutex) ||
-            fl_lock_wait(&fl_mutex_ops, &self->mutex, deadline_ns, NULL) == FL_LOCK_ACQUIRED) {
+            fl_lock_wait(&fl_mutex_ops.wait, &self->mutex, deadline_ns, NULL) == FL_LOCK_ACQUIRED) {
             (void)fl_add_relaxed_u64(&self->locked, 1);
             if (i % 32 == 0) {
                 pause_briefly(); /* long enough for others to time out */
@@ -178,7 +178,7 @@ take_and_release(void *arg)
         }
         else {
             int64_t deadline_ns = fl_deadline_after_ns(random_below(&random, 3 * 1000));
-            taken = fl_lock_wait(&fl_mutex_ops, &self->mutex, deadline_ns, NULL) == FL_LOCK_ACQUIRED;
+            taken = fl_lock_wait(&fl_mutex_ops.wait, &self->mutex, deadline_ns, NULL) == FL_LOCK_ACQUIRED;
         }
         (void)fl_add_relaxed_u64(&self->taken, taken);
         (void)fl_add_relaxed_u64(&self->released, fl_mutex_unlock(&self->mutex));
@@ -295,7 +295,7 @@ static void *
 take_and_free(void *arg)
 {
     successor *self = arg;
-    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops, self->mutex, FL_DEADLINE_NEVER, NULL), FL_LOCK_ACQUIRED);
+    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops.wait, self->mutex, FL_DEADLINE_NEVER, NULL), FL_LOCK_ACQUIRED);
     free(self->mutex);
     return NULL;
 }

@@ -1,4 +1,5 @@
-/* Opening (core/event.h E5, core/sema.h S6, core/barrier.h B9): the word is final, and who waits goes on in the other place. */
+/* Opening (core/event.h E5, core/sema.h S6, core/barrier.h B9): the word is final, and who waits goes on in the other
+ * place. */
 
 #include "barrier_helpers.h"
 #include "check.h"
@@ -58,9 +59,9 @@ test_e5_c5_waiters_go_to_the_condition(void)
     }
     fl_event_open(&event, &cond);
     check_nobody(&event);
-    CHECK_EQUAL(fl_lot_walk(&cond, NULL, NULL), COUNT);
+    CHECK_EQUAL(fl_lot_count(&cond), COUNT);
     CHECK(!fl_event_set(&event));
-    CHECK_EQUAL(fl_lot_walk(&cond, NULL, NULL), COUNT);
+    CHECK_EQUAL(fl_lot_count(&cond), COUNT);
     CHECK(fl_mutex_try_lock(&lock));
     const fl_cond_lock held = {&lock, &fl_mutex_ops};
     for (size_t i = 0; i < COUNT; i++) {
@@ -155,8 +156,8 @@ open_it(void *arg)
     return NULL;
 }
 
-/* Nobody sleeps for ever: a waiter was woken by a set(), is in the condition's queue, or found the event opened.  A set()
- * that succeeded is not forgotten. */
+/* Nobody sleeps for ever: a waiter was woken by a set(), is in the condition's queue, or found the event opened.  A
+ * set() that succeeded is not forgotten. */
 static void
 test_e5_race(void)
 {
@@ -330,7 +331,8 @@ open_barrier_when_queued(void *arg, int polls)
     return self->goes_on;
 }
 
-/* A handler that interrupted the wait opens the barrier: its thread has arrived, and counts whether it goes on or not. */
+/* A handler that interrupted the wait opens the barrier: its thread has arrived, and counts whether it goes on or
+ * not. */
 static void
 test_b9_opened_by_a_handler(void)
 {

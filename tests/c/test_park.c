@@ -161,8 +161,8 @@ test_t15_signals_leave_the_deadline_alone(void)
     fl_parker_destroy(&self.parker);
 }
 
-/* The slices of a sleeper that is woken again and again do not grow: a signal that comes before the system call is never
- * noticed late because of them.  The twelfth would last 256 ms. */
+/* The slices of a sleeper that is woken again and again do not grow: a signal that comes before the system call is
+ * never noticed late because of them.  The twelfth would last 256 ms. */
 static void
 test_t15_slices_begin_anew_after_a_wake_up(void)
 {

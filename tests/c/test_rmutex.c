@@ -8,8 +8,8 @@ static void
 lock_rmutex(fl_rmutex *mutex)
 {
     fl_lock_result result = fl_rmutex_try_lock(mutex);
-    if (result == FL_LOCK_TIMED_OUT) {
-        result = fl_lock_wait(&fl_rmutex_ops, mutex, FL_DEADLINE_NEVER, NULL);
+    if (result == FL_LOCK_BUSY) {
+        result = fl_lock_wait(&fl_rmutex_ops.wait, mutex, FL_DEADLINE_NEVER, NULL);
     }
     CHECK_EQUAL(result, FL_LOCK_ACQUIRED);
     CHECK(fl_rmutex_is_owned(mutex));
@@ -36,10 +36,10 @@ check_strange(void *arg)
         CHECK(!fl_rmutex_is_owned(mutex));
         CHECK(!fl_rmutex_unlock(mutex));
         CHECK(fl_rmutex_is_locked(mutex));
-        CHECK_EQUAL(fl_rmutex_try_lock(mutex), FL_LOCK_TIMED_OUT);
+        CHECK_EQUAL(fl_rmutex_try_lock(mutex), FL_LOCK_BUSY);
         CHECK_EQUAL(fl_rmutex_ops.release_all(mutex, NULL), 0);
     }
-    CHECK_EQUAL(fl_lock_wait(&fl_rmutex_ops, mutex, fl_deadline_after_ns(NS_PER_MS), NULL), FL_LOCK_TIMED_OUT);
+    CHECK_EQUAL(fl_lock_wait(&fl_rmutex_ops.wait, mutex, fl_deadline_after_ns(NS_PER_MS), NULL), FL_LOCK_TIMED_OUT);
     return NULL;
 }
 
@@ -87,7 +87,7 @@ test_t17_recursion_overflow(void)
     CHECK(fl_rmutex_depth(&mutex) == FL_RMUTEX_DEPTH_MAX);
     for (int i = 0; i < 2; i++) {
         CHECK_EQUAL(fl_rmutex_try_lock(&mutex), FL_LOCK_OVERFLOW);
-        CHECK_EQUAL(fl_lock_wait(&fl_rmutex_ops, &mutex, FL_DEADLINE_NEVER, NULL), FL_LOCK_OVERFLOW);
+        CHECK_EQUAL(fl_lock_wait(&fl_rmutex_ops.wait, &mutex, FL_DEADLINE_NEVER, NULL), FL_LOCK_OVERFLOW);
         CHECK(fl_rmutex_depth(&mutex) == FL_RMUTEX_DEPTH_MAX);
     }
     CHECK(fl_rmutex_unlock(&mutex));
@@ -130,12 +130,16 @@ test_t05_restore_adds_to_what_is_held(void)
     CHECK(fl_rmutex_depth(&mutex) == FL_RMUTEX_DEPTH_MAX);
 }
 
+enum { STRANGER = 4711 * FL_THREAD_SERIAL_STEP };
+
+/* As if another thread queued it. */
 static void
 queue_for(fl_waiter *waiter, fl_rmutex *mutex, int64_t since_ns)
 {
     CHECK_EQUAL(fl_waiter_init(waiter, false), 0);
     waiter->since_ns = since_ns;
-    CHECK(fl_lock_enqueue(&fl_rmutex_ops, mutex, waiter));
+    waiter->thread = STRANGER;
+    CHECK(fl_lock_enqueue(&fl_rmutex_ops.wait, mutex, waiter));
 }
 
 static void
@@ -160,8 +164,23 @@ test_t29_free_mutex_with_waiters_can_be_taken(void)
     CHECK(fl_rmutex_unlock_slow(&mutex, FL_WAKE_NEXT));
     CHECK_EQUAL(word_of(&mutex), 0);
     expect_unparked(&w[1]);
-    CHECK(!fl_lock_enqueue(&fl_rmutex_ops, &mutex, &w[0])); /* free: nothing to wait for */
+    CHECK(!fl_lock_enqueue(&fl_rmutex_ops.wait, &mutex, &w[0])); /* free: nothing to wait for */
     CHECK_EQUAL(word_of(&mutex), 0);
+}
+
+/* A signal handler may have taken the mutex for the thread before it queues. */
+static void
+test_nobody_waits_for_what_is_its_own(void)
+{
+    fl_rmutex mutex = {0};
+    fl_waiter waiter;
+    lock_rmutex(&mutex);
+    CHECK_EQUAL(fl_waiter_init(&waiter, false), 0);
+    CHECK(!fl_lock_enqueue(&fl_rmutex_ops.wait, &mutex, &waiter));
+    CHECK_EQUAL(word_of(&mutex), fl_thread_self());
+    CHECK_EQUAL(fl_lock_wait(&fl_rmutex_ops.wait, &mutex, FL_DEADLINE_NEVER, NULL), FL_LOCK_ACQUIRED);
+    CHECK_EQUAL(fl_rmutex_depth(&mutex), 2);
+    fl_waiter_fini(&waiter);
 }
 
 static void
@@ -171,12 +190,11 @@ test_t28_waiter_of_long_standing_is_handed_the_mutex(void)
     fl_waiter waiter;
     lock_rmutex(&mutex);
     queue_for(&waiter, &mutex, 1);
-    waiter.thread = 4711 * FL_THREAD_SERIAL_STEP; /* as if another thread had queued it */
     CHECK(fl_rmutex_unlock(&mutex));
-    CHECK_EQUAL(fl_rmutex_owner(&mutex), 4711 * FL_THREAD_SERIAL_STEP);
+    CHECK_EQUAL(fl_rmutex_owner(&mutex), STRANGER);
     CHECK(waiter.handed_off);
     CHECK(!fl_rmutex_is_owned(&mutex));
-    CHECK_EQUAL(fl_rmutex_try_lock(&mutex), FL_LOCK_TIMED_OUT);
+    CHECK_EQUAL(fl_rmutex_try_lock(&mutex), FL_LOCK_BUSY);
     expect_unparked(&waiter);
 }
 
@@ -201,8 +219,8 @@ lock_often(void *arg)
     for (int i = 0; i < ROUNDS; i++) {
         int64_t deadline_ns = i % 2 ? FL_DEADLINE_NEVER : fl_deadline_after_ns(random_below(&random, 30 * 1000));
         fl_lock_result result = fl_rmutex_try_lock(&self->mutex);
-        if (result == FL_LOCK_TIMED_OUT) {
-            result = fl_lock_wait(&fl_rmutex_ops, &self->mutex, deadline_ns, NULL);
+        if (result == FL_LOCK_BUSY) {
+            result = fl_lock_wait(&fl_rmutex_ops.wait, &self->mutex, deadline_ns, NULL);
         }
         if (result == FL_LOCK_TIMED_OUT) {
             CHECK(i % 2 == 0);
@@ -291,7 +309,7 @@ static void *
 take_and_free(void *arg)
 {
     fl_rmutex *mutex = arg;
-    CHECK_EQUAL(fl_lock_wait(&fl_rmutex_ops, mutex, FL_DEADLINE_NEVER, NULL), FL_LOCK_ACQUIRED);
+    CHECK_EQUAL(fl_lock_wait(&fl_rmutex_ops.wait, mutex, FL_DEADLINE_NEVER, NULL), FL_LOCK_ACQUIRED);
     free(mutex);
     return NULL;
 }
@@ -367,6 +385,7 @@ main(void)
     RUN(test_t05_release_all_and_restore);
     RUN(test_t05_restore_adds_to_what_is_held);
     RUN(test_t29_free_mutex_with_waiters_can_be_taken);
+    RUN(test_nobody_waits_for_what_is_its_own);
     RUN(test_t28_waiter_of_long_standing_is_handed_the_mutex);
     RUN(test_t22_mutual_exclusion_and_onlookers);
     RUN(test_t28_nobody_is_starved);

@@ -174,7 +174,7 @@ acquire_somehow(market *self, uint64_t *random)
     int64_t deadline_ns = fl_deadline_after_ns(random_below(random, 200 * 1000));
     switch (random_below(random, 4)) {
         case 0:
-            return fl_sema_try_acquire(&self->sema) ? FL_LOCK_ACQUIRED : FL_LOCK_TIMED_OUT;
+            return fl_sema_try_acquire(&self->sema) ? FL_LOCK_ACQUIRED : FL_LOCK_BUSY;
         case 1:
             return fl_lock_wait(&fl_sema_ops, &self->sema, deadline_ns, NULL);
         case 2:

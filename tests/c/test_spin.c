@@ -1,12 +1,12 @@
-/* core/spin.h, and what the parking lot makes of it. */
+/* core/lot/spin.h, and what the parking lot makes of it. */
 
 #include <sched.h>
 #include <stdlib.h>
 
 #include "check.h"
 #include "core/fork.h"
-#include "core/parking_lot.h"
-#include "core/spin.h"
+#include "core/lot/parking_lot.h"
+#include "core/lot/spin.h"
 #include "core/thread.h"
 #include "fake_blocker.h"
 #include "fork_helpers.h"
@@ -258,8 +258,8 @@ compute_until_told(void *arg)
     return NULL;
 }
 
-/* Where others have work for the processor the waiter hardly ever gets it for a look: that weighs more than a wake-up that does
- * not come. */
+/* Where others have work for the processor the waiter hardly ever gets it for a look: that weighs more than a wake-up
+ * that does not come. */
 static void
 test_spin_among_others_that_compute_counts_as_several(void)
 {
@@ -323,130 +323,6 @@ test_t07_wake_ups_while_spinning(void)
     }
     join_thread(waker);
     CHECK(self.woken > 0 || fl_cpu_count() == 1);
-}
-
-/* ---- for others to have the lock ---- */
-
-static void
-test_backs_off_from_what_was_released_last(void)
-{
-    fl_spin_history history = 0;
-    CHECK(!fl_spin_backs_off(&key, &history, FL_DEADLINE_NEVER));
-    fl_spin_designated(&key);
-    CHECK(fl_spin_backs_off(&key, &history, FL_DEADLINE_NEVER));
-    CHECK(fl_spin_backs_off(&key, &history, fl_deadline_after_ns(INT64_C(3600) * 1000 * NS_PER_MS)));
-    CHECK(!fl_spin_backs_off(&key, &history, FL_DEADLINE_PASSED));
-    CHECK(!fl_spin_backs_off(&key, &history, fl_deadline_after_ns(FL_SPIN_BACK_OFF_NS)));
-    CHECK(!fl_spin_backs_off(&other_key, &history, FL_DEADLINE_NEVER));
-    fl_spin_enable(false);
-    CHECK(!fl_spin_backs_off(&key, &history, FL_DEADLINE_NEVER));
-    fl_spin_enable(true);
-    for (int i = 0; i < FL_SPIN_FAILURES_ALLOWED; i++) {
-        CHECK(fl_spin_backs_off(&key, &history, FL_DEADLINE_NEVER));
-        fl_spin_backed_off(&history, false);
-    }
-    CHECK(!fl_spin_backs_off(&key, &history, FL_DEADLINE_NEVER)); /* it did not pay */
-    CHECK(fl_spin_backs_off(&key, &history, FL_DEADLINE_NEVER));  /* a trial */
-    fl_spin_backed_off(&history, true);
-    CHECK_EQUAL(failures_of(&history), FL_SPIN_FAILURES_ALLOWED / 2);
-    fl_spin_designated(&other_key);
-    CHECK(!fl_spin_backs_off(&key, &history, FL_DEADLINE_NEVER));
-}
-
-typedef struct {
-    fake_blocker blocker;
-    int asked, decided_at;
-    int64_t asked_ns[FL_SPIN_BACK_OFFS];
-} back_off;
-
-static bool
-is_decided(void *arg)
-{
-    back_off *self = arg;
-    CHECK(!self->blocker.detached);
-    CHECK_EQUAL(fl_spin_count(), 0);
-    self->asked_ns[self->asked++] = fl_clock_now_ns();
-    CHECK_EQUAL(self->blocker.detaches, self->asked);
-    return self->asked == self->decided_at;
-}
-
-static void
-test_t24_backs_off_detached_and_asks_attached(void)
-{
-    for (int decided_at = 0; decided_at <= FL_SPIN_BACK_OFFS; decided_at++) {
-        back_off self = {.blocker = make_fake_blocker(false, NULL, NULL), .decided_at = decided_at};
-        fl_spin_designated(&key);
-        int64_t then_ns = fl_clock_now_ns();
-        bool decided = fl_lot_back_off(&key, FL_DEADLINE_NEVER, &self.blocker.base, is_decided, &self);
-        CHECK_EQUAL(decided, decided_at != 0);
-        CHECK_EQUAL(self.asked, decided_at ? decided_at : FL_SPIN_BACK_OFFS);
-        for (int i = 0; i < self.asked; i++) {
-            CHECK(self.asked_ns[i] - then_ns >= FL_SPIN_BACK_OFF_NS << i);
-            then_ns = self.asked_ns[i];
-        }
-        CHECK_EQUAL(self.blocker.polls, 0);
-    }
-}
-
-/* Each that did not help makes the next ones rarer. */
-static void
-test_backs_off_less_where_it_did_not_help(void)
-{
-    for (int in_vain = 0;; in_vain++) {
-        back_off self = {.blocker = make_fake_blocker(false, NULL, NULL)};
-        fl_spin_designated(&keys[1]);
-        CHECK(!fl_lot_back_off(&keys[1], FL_DEADLINE_NEVER, &self.blocker.base, is_decided, &self));
-        CHECK_EQUAL(self.blocker.detaches, self.asked);
-        if (self.asked == 0) {
-            return;
-        }
-        CHECK(in_vain < FL_SPIN_FAILURES_ALLOWED);
-    }
-}
-
-static void
-detach_and_release(fl_blocker *base)
-{
-    fake_blocker *self = (fake_blocker *)base;
-    fake_detach(base);
-    CHECK(fl_mutex_unlock_slow(self->ctx, FL_WAKE_NEXT, NULL));
-}
-
-/* How a thread that wants a mutex back which it has released with that policy, and which somebody else has taken, gets it: how
- * often it detaches. */
-static int
-detaches_to_lock_again(fl_wake_policy policy)
-{
-    fl_mutex mutex = {FL_MUTEX_HELD};
-    fl_waiter waiter;
-    queue_for(&waiter, &mutex, JUST_CAME);
-    CHECK(fl_mutex_unlock_slow(&mutex, policy, NULL));
-    CHECK(fl_mutex_try_lock(&mutex));
-    fake_blocker blocker = make_fake_blocker(false, NULL, NULL);
-    int64_t deadline_ns = fl_deadline_after_ns(NS_PER_MS);
-    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops, &mutex, deadline_ns, &blocker.base), FL_LOCK_TIMED_OUT);
-    fake_blocker releaser = make_fake_blocker(false, NULL, &mutex);
-    releaser.base.detach = detach_and_release;
-    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops, &mutex, FL_DEADLINE_NEVER, &releaser.base), FL_LOCK_ACQUIRED);
-    CHECK_EQUAL(releaser.detaches, 1);
-    expect_unparked(&waiter);
-    return blocker.detaches;
-}
-
-static void
-test_backs_off_where_the_release_designated(void)
-{
-    CHECK_EQUAL(detaches_to_lock_again(FL_WAKE_ONE), FL_SPIN_BACK_OFFS + 1);
-    fl_spin_designated(&key);
-    CHECK_EQUAL(detaches_to_lock_again(FL_WAKE_NEXT), 1);
-}
-
-static void
-test_no_back_off_with_one_runtime_for_all(void)
-{
-    fl_spin_history history = 0;
-    fl_spin_designated(&key);
-    CHECK(!fl_spin_backs_off(&key, &history, FL_DEADLINE_NEVER));
 }
 
 /* ---- the runtime of the waker ---- */
@@ -696,10 +572,6 @@ main(void)
         RUN(test_no_spin_on_one_processor);
         RUN(test_each_thread_has_its_own_processors);
         RUN(test_spin_among_others_that_compute_counts_as_several);
-        RUN(test_backs_off_from_what_was_released_last);
-        RUN(test_t24_backs_off_detached_and_asks_attached);
-        RUN(test_backs_off_less_where_it_did_not_help);
-        RUN(test_backs_off_where_the_release_designated);
         RUN(test_t34_fork_while_others_spin);
     }
     else {
@@ -708,7 +580,6 @@ main(void)
     RUN(test_no_more_spin_than_there_are_processors);
     RUN(test_t07_wake_ups_while_spinning);
     fl_spin_set_exclusive_runtime();
-    RUN(test_no_back_off_with_one_runtime_for_all);
     if (fl_cpu_count() > 1) {
         RUN(test_handed_over_lock_is_not_kept_waiting);
     }

@@ -41,7 +41,7 @@ test_serials_name_living_threads(void)
         raise_flag(&subjects[ends[i]].stop, 1);
         join_thread(threads[ends[i]]);
     }
-    CHECK_EQUAL(fl_thread_ident(0), 0); /* T1 */
+    CHECK_EQUAL(fl_thread_ident(0), 0); /* U1 */
 }
 
 static void
@@ -55,7 +55,7 @@ test_t19_serials_are_not_used_again(void)
         subject self = {.stop = 1};
         join_thread(start_thread(register_self, &self));
         CHECK(self.serial > last);
-        CHECK_EQUAL(self.serial & 1, 0); /* T2 */
+        CHECK_EQUAL(self.serial & 1, 0); /* U2 */
         ident_reused |= self.ident == last_ident;
         last = self.serial;
         last_ident = self.ident;

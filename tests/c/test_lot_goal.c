@@ -1,4 +1,4 @@
-/* core/parking_lot.h: waiters that go back to the queue of what they wait for, as long as others are quicker. */
+/* core/lot/parking_lot.h: waiters that go back to the queue of what they wait for, as long as others are quicker. */
 
 #include "check.h"
 #include "core/cond.h"

@@ -1,4 +1,5 @@
-/* core/parking_lot.h: `on_leave`, which is asked when a waiter is about to leave its queue without having been unparked. */
+/* core/lot/parking_lot.h: `on_leave`, which is asked when a waiter is about to leave its queue without having been
+ * unparked. */
 
 #include "check.h"
 #include "fake_blocker.h"
@@ -15,7 +16,7 @@ static fl_leave
 record_leave(fl_waiter *waiter, bool timed_out)
 {
     CHECK(waiter->queued); /* it is asked before anything changes */
-    CHECK(fl_load_relaxed_ptr(&waiter->key) == &key);
+    CHECK(waiter->key == &key);
     timeouts += timed_out;
     other_leaves += !timed_out;
     if (timed_out && answer == FL_STAYS) {

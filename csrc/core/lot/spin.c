@@ -1,4 +1,4 @@
-#include "core/spin.h"
+#include "core/lot/spin.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "platform/compiler.h"
 #include "platform/cpu.h"
 
-/* Looks at the word between two looks at the clock: some 0.2 us. */
+/* How often the loop looks whether it is over between two looks at the clock: some 0.2 us. */
 enum { LOOKS = 8 };
 
 static fl_atomic_u32 enabled = 1;
@@ -16,8 +16,8 @@ static fl_atomic_u32 exclusive;          /* the runtime has one lock */
 static fl_atomic_u32 spinners;           /* threads that spin now: exact */
 static FL_THREAD_LOCAL bool is_spinning; /* the calling thread is one of them */
 
-/* How many the calling thread may run on; 0 where it has not asked yet.  Of each thread, as one may be bound to a processor
- * and another one not. */
+/* How many processors the calling thread may run on; 0 where it has not asked yet.  Each thread has its own number,
+ * because a thread can be bound to a processor. */
 static FL_THREAD_LOCAL uint32_t own_processors;
 
 void
@@ -41,7 +41,8 @@ count_processors(void)
     own_processors = fl_cpu_count();
 }
 
-/* Where there is one processor nobody spins, and so nobody would notice another one: look now and then. */
+/* Whether the calling thread has one processor only.  Such a thread never spins, so it would not notice that it has got
+ * another processor: it asks again now and then. */
 static bool
 has_one_processor(void)
 {
@@ -59,6 +60,7 @@ fl_spin_is_possible(void)
     return fl_load_relaxed_u32(&enabled) && !has_one_processor();
 }
 
+/* Counts the calling thread as a spinner.  False where it may not be one. */
 static bool
 begin_spinning(void)
 {
@@ -99,9 +101,10 @@ typedef struct {
 typedef enum {
     SPIN_IS_OVER,
     SPIN_IN_VAIN,
-    SPIN_DISPLACED, /* others took the processor for long; it may be over too */
+    SPIN_DISPLACED, /* others took the processor for long; what it waits for may have come, too */
 } spin_result;
 
+/* The two phases. */
 static inline spin_result
 spin(spin_plan plan)
 {
@@ -139,9 +142,8 @@ failures_of(uint32_t history)
     return history & ((1u << FL_SPIN_FAILURES_BITS) - 1);
 }
 
-/* Whether this wait is one to spin for. */
-static bool
-is_due(fl_spin_history *history)
+bool
+fl_spin_is_due(fl_spin_history *history)
 {
     uint32_t word = fl_load_relaxed_u32(history);
     if (word >> FL_SPIN_FAILURES_BITS == 0) {
@@ -171,20 +173,46 @@ learn(fl_spin_history *history, spin_result result)
     fl_store_relaxed_u32(history, failures | skips << FL_SPIN_FAILURES_BITS);
 }
 
-/* Spins as planned, if it is due and possible. */
+void
+fl_spin_learn(fl_spin_history *history, bool has_paid)
+{
+    learn(history, has_paid ? SPIN_IS_OVER : SPIN_IN_VAIN);
+}
+
+/* Spins as planned, if that is possible. */
 static inline void
 spin_and_learn(fl_spin_history *history, spin_plan plan)
 {
-    if (is_due(history) && begin_spinning()) {
+    if (begin_spinning()) {
         learn(history, spin(plan));
         end_spinning();
     }
 }
 
-static bool
-is_near(int64_t deadline_ns, int64_t spin_ns)
+bool
+fl_spin_is_near(int64_t deadline_ns, int64_t ns)
 {
-    return deadline_ns != FL_DEADLINE_NEVER && deadline_ns - fl_clock_now_ns() < spin_ns;
+    return deadline_ns != FL_DEADLINE_NEVER && deadline_ns - fl_clock_now_ns() < ns;
+}
+
+/* ---- for a while ---- */
+
+static bool
+never(void *ctx)
+{
+    (void)ctx;
+    return false;
+}
+
+bool
+fl_spin_for_ns(int64_t ns)
+{
+    if (!begin_spinning()) {
+        return false;
+    }
+    (void)spin((spin_plan){never, NULL, ns, 0});
+    end_spinning();
+    return true;
 }
 
 /* ---- for a wake-up ---- */
@@ -198,74 +226,27 @@ is_woken(void *parker)
 void
 fl_spin_for_wake(fl_parker *parker, fl_spin_history *history, int64_t deadline_ns)
 {
-    if (fl_parker_is_woken(parker)) {
+    /* The cheapest questions come first: one for the deadline reads the clock. */
+    if (fl_parker_is_woken(parker) || !fl_spin_is_due(history)) {
         return;
     }
-    if (is_near(deadline_ns, FL_SPIN_RELAX_NS + FL_SPIN_YIELD_NS)) {
-        return;
+    if (!fl_spin_is_near(deadline_ns, FL_SPIN_RELAX_NS + FL_SPIN_YIELD_NS)) {
+        spin_and_learn(history, (spin_plan){is_woken, parker, FL_SPIN_RELAX_NS, FL_SPIN_YIELD_NS});
     }
-    spin_and_learn(history, (spin_plan){is_woken, parker, FL_SPIN_RELAX_NS, FL_SPIN_YIELD_NS});
-}
-
-/* ---- for others to have the lock ---- */
-
-static FL_THREAD_LOCAL const void *designated_last; /* for which lock the calling thread has designated a waiter */
-
-static int64_t
-back_off_ns(int i)
-{
-    return FL_SPIN_BACK_OFF_NS << i;
-}
-
-void
-fl_spin_designated(const void *lock)
-{
-    designated_last = lock;
-}
-
-bool
-fl_spin_backs_off(const void *lock, fl_spin_history *history, int64_t deadline_ns)
-{
-    return designated_last == lock && !fl_load_relaxed_u32(&exclusive) && fl_spin_is_possible() &&
-           !is_near(deadline_ns, back_off_ns(FL_SPIN_BACK_OFFS)) && is_due(history);
-}
-
-static bool
-never(void *ctx)
-{
-    (void)ctx;
-    return false;
-}
-
-bool
-fl_spin_back_off(int i)
-{
-    if (!begin_spinning()) {
-        return false;
-    }
-    (void)spin((spin_plan){never, NULL, back_off_ns(i), 0});
-    end_spinning();
-    return true;
-}
-
-void
-fl_spin_backed_off(fl_spin_history *history, bool got_it)
-{
-    learn(history, got_it ? SPIN_IS_OVER : SPIN_IN_VAIN);
 }
 
 /* ---- for the runtime ---- */
 
-/* The serials of threads that have woken somebody and hold their runtime still, each in the place that its serial leads
- * to.  Two that share a place make each other's followers wait too long or not at all. */
+/* The threads that have woken somebody and still have the GIL: their serials, each in the place that it leads to.
+ * Where two share a place, a woken thread waits too long or not at all, which costs only time. */
 enum { PLACES = 64 };
 static fl_atomic_u64 holders[PLACES];
-static fl_spin_history histories[PLACES]; /* of those who followed the holders of a place */
+static fl_spin_history histories[PLACES]; /* of the waits for the holders of a place */
 
 static inline size_t
 place_of(uint64_t serial)
 {
-    return (size_t)(serial / FL_THREAD_SERIAL_STEP % PLACES); /* T2 */
+    return (size_t)(serial / FL_THREAD_SERIAL_STEP % PLACES); /* U2 */
 }
 
 void
@@ -274,10 +255,16 @@ fl_spin_set_exclusive_runtime(void)
     fl_store_relaxed_u32(&exclusive, 1);
 }
 
+bool
+fl_spin_has_exclusive_runtime(void)
+{
+    return fl_load_relaxed_u32(&exclusive);
+}
+
 void
 fl_spin_runtime_held(void)
 {
-    uint64_t self = fl_thread_self(); /* 0 where there was no memory to register: then nobody follows it */
+    uint64_t self = fl_thread_self(); /* 0 where there was no memory for its record */
     if (fl_load_relaxed_u32(&exclusive) && self != 0) {
         fl_store_relaxed_u64(&holders[place_of(self)], self);
     }
@@ -321,7 +308,7 @@ fl_spin_for_runtime(uint64_t serial)
     }
     size_t place = place_of(serial);
     following ctx = {&holders[place], serial};
-    if (!has_left(&ctx)) {
+    if (!has_left(&ctx) && fl_spin_is_due(&histories[place])) {
         spin_and_learn(&histories[place], (spin_plan){has_left, &ctx, FL_SPIN_RUNTIME_NS, FL_SPIN_RUNTIME_NS});
     }
 }

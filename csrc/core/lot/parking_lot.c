@@ -1,23 +1,20 @@
-#include "core/parking_lot.h"
+#include "core/lot/parking_lot.h"
 
-#include <assert.h>
-#include <errno.h>
-#include <stdlib.h>
-
-#include "core/bucket.h"
-#include "core/spin.h"
+#include "core/lot/bucket.h"
+#include "core/lot/spin.h"
 #include "core/thread.h"
 #include "platform/clock.h"
 
 /* ---- those who are to be woken ---- */
 
-/* Waiters that were taken out, linked by `next`, in their order. */
+/* Waiters that were taken out and are to be woken, linked by `next`, in their order. */
 typedef struct {
     fl_waiter *first;
     fl_waiter **end;
 } fl_chain;
 
-/* For later, when no mutex is held; except L7. */
+/* Puts a waiter that was taken out into the chain, to be woken when no mutex is held.  One that is polling is woken
+ * here: L7. */
 static void
 chain_or_wake(fl_chain *chain, fl_waiter *waiter)
 {
@@ -41,7 +38,7 @@ wake_all(fl_waiter *first)
     }
 }
 
-/* Wakes them while the calling thread has its runtime, if it has one. */
+/* Wakes a chain.  The calling thread has its runtime, if it has one, and notes that for those who follow it. */
 static void
 wake_attached(fl_waiter *first)
 {
@@ -51,7 +48,8 @@ wake_attached(fl_waiter *first)
     }
 }
 
-/* L8 */
+/* Wakes the waiter that the calling thread owes a wake-up (L8).  Called when it is detached: a waiter that is woken
+ * before would ask for the runtime while the caller has it, and go to sleep on that. */
 static void
 pay(fl_waiter *waiter)
 {
@@ -61,7 +59,8 @@ pay(fl_waiter *waiter)
     }
 }
 
-/* Takes the first waiters of the key out, `most` at most.  Returns how many there were. */
+/* Takes up to `most` waiters of the key out and chains them, the longest-waiting first.  `ops` is NULL where there is
+ * nothing to do for each.  Returns how many they were.  Under the bucket's mutex. */
 static size_t
 chain_first(fl_chain *chain, fl_bucket *bucket, const void *key, const fl_unpark_ops *ops, size_t most, void *ctx)
 {
@@ -78,58 +77,6 @@ chain_first(fl_chain *chain, fl_bucket *bucket, const void *key, const fl_unpark
 }
 
 /* ---- waiting ---- */
-
-int
-fl_waiter_init(fl_waiter *waiter, bool keeps_place)
-{
-    waiter->queued = false;
-    waiter->notified = false;
-    waiter->handed_off = false;
-    waiter->designated = false;
-    waiter->polling = false;
-    waiter->is_first = false;
-    waiter->is_woken_with_all = false;
-    waiter->is_only_woken = false;
-    waiter->was_interrupted = false;
-    waiter->place = 0;
-    waiter->waker = 0;
-    waiter->owed = NULL;
-    waiter->on_leave = NULL;
-    waiter->keeps_place = keeps_place;
-    waiter->thread = fl_thread_register();
-    waiter->since_ns = 0;
-    return waiter->thread ? fl_parker_init(&waiter->parker) : ENOMEM;
-}
-
-void
-fl_waiter_fini(fl_waiter *waiter)
-{
-    assert(!waiter->queued && !waiter->owed);
-    fl_parker_destroy(&waiter->parker);
-}
-
-fl_waiter *
-fl_waiter_begin(fl_waiter *storage, const fl_blocker *blocker)
-{
-    bool polls_in_place = blocker && blocker->interruptible;
-    fl_waiter *waiter = polls_in_place ? malloc(sizeof *waiter) : storage; /* L5 */
-    if (waiter && fl_waiter_init(waiter, true) != 0) {
-        if (waiter != storage) {
-            free(waiter);
-        }
-        return NULL;
-    }
-    return waiter;
-}
-
-void
-fl_waiter_end(fl_waiter *waiter, fl_waiter *storage)
-{
-    fl_waiter_fini(waiter);
-    if (waiter != storage) {
-        free(waiter);
-    }
-}
 
 bool
 fl_lot_enqueue(fl_waiter *waiter, const void *key, bool (*validate)(void *ctx), void *ctx)
@@ -148,7 +95,7 @@ fl_lot_enqueue(fl_waiter *waiter, const void *key, bool (*validate)(void *ctx), 
     return valid;
 }
 
-/* L2: an unparker has the waiter, and wakes it in a moment. */
+/* An unparker has the waiter and wakes it in a moment.  Its owner may not go before that (L2). */
 static void
 await_wake(fl_waiter *waiter)
 {
@@ -157,7 +104,7 @@ await_wake(fl_waiter *waiter)
 
 /* What becomes of a waiter whose sleep ended without a wake-up. */
 typedef enum {
-    LEAVES,      /* it has left its queue, or has to poll in it */
+    LEAVES,      /* it has left its queue, or has to poll in its place */
     STAYS,       /* its timeout was refused */
     IS_UNPARKED, /* an unparker was first */
 } leave_result;
@@ -171,7 +118,7 @@ time_out(fl_bucket *bucket, fl_waiter *waiter, fl_chain *chain)
     }
     fl_bucket_take_out(bucket, waiter);
     if (leave == FL_LEAVES_WITH_ALL) {
-        (void)chain_first(chain, bucket, fl_load_relaxed_ptr(&waiter->key), NULL, SIZE_MAX, NULL);
+        (void)chain_first(chain, bucket, waiter->key, NULL, SIZE_MAX, NULL);
     }
     return LEAVES;
 }
@@ -198,6 +145,7 @@ interrupt(fl_bucket *bucket, fl_waiter *waiter)
     return LEAVES;
 }
 
+/* L1: either this thread finds the waiter queued and takes it out, or an unparker has it. */
 static leave_result
 leave(fl_waiter *waiter, fl_sleep_result slept)
 {
@@ -212,14 +160,14 @@ leave(fl_waiter *waiter, fl_sleep_result slept)
     return result;
 }
 
-/* Of the bucket that it waits in; it may be requeued meanwhile. */
+/* The history of the bucket that the waiter waits in, or waited in if it has just been moved. */
 static fl_spin_history *
 history_of(fl_waiter *waiter)
 {
-    return &fl_bucket_of(fl_load_relaxed_ptr(&waiter->key))->history;
+    return &fl_bucket_of_waiter(waiter)->history;
 }
 
-/* Sleeps, detached, until the waiter is unparked or has left its queue or has to poll. */
+/* Sleeps, detached, until the waiter is unparked, has left its queue or has to poll. */
 static fl_wait_result
 sleep_detached(fl_waiter *waiter, int64_t *deadline_ns, bool interruptible)
 {
@@ -244,11 +192,12 @@ sleep_detached(fl_waiter *waiter, int64_t *deadline_ns, bool interruptible)
     }
 }
 
-/* poll(), attached.  Returns true where the wait goes on, the waiter still in its place. */
+/* Calls poll(), attached.  Returns true where the waiter keeps its place and the wait goes on; otherwise `*result` is
+ * the result of the wait. */
 static bool
 poll_in_place(fl_waiter *waiter, fl_blocker *blocker, fl_wait_result *result)
 {
-    bool goes_on = blocker->poll(blocker);
+    bool goes_on = fl_blocker_poll(blocker);
     if (!waiter->keeps_place) {
         *result = goes_on ? FL_WAIT_INTERRUPTED : FL_WAIT_GIVEN_UP;
         return false;
@@ -267,20 +216,26 @@ poll_in_place(fl_waiter *waiter, fl_blocker *blocker, fl_wait_result *result)
     return goes_on && !unparked;
 }
 
-/* Of a waiter that was unparked: whether others wait for what was handed to it. */
+/* Whether others wait for what was handed to the unparked waiter. */
 static bool
 holds_something(const fl_waiter *waiter)
 {
     return waiter->handed_off && !waiter->is_woken_with_all;
 }
 
-/* Sleeps, detached, until nothing is left to wait for but the runtime. */
+/* Sleeps, detached, until nothing is left to wait for but the runtime.
+ *
+ * A woken thread lets its waker detach first, because who asks for the runtime while the waker has it goes to sleep on
+ * it.  A thread that was handed a lock does not: others wait for that lock meanwhile.
+ *
+ * It goes back to its goal's queue from here, still detached.  If it attached to find the lock taken, the lock's holder
+ * would have to give up the runtime for nothing.  (fl_lock_wait_as tries the lock attached: see core/lockable.h.) */
 static fl_wait_result
 sleep_for(fl_waiter *waiter, int64_t *deadline_ns, fl_blocker *blocker, const fl_lot_goal *goal)
 {
     fl_wait_result result;
     do {
-        result = sleep_detached(waiter, deadline_ns, blocker && blocker->interruptible);
+        result = sleep_detached(waiter, deadline_ns, fl_blocker_is_interruptible(blocker));
         if (result != FL_WAIT_UNPARKED) {
             return result;
         }
@@ -297,15 +252,13 @@ fl_lot_sleep_for(fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker, co
     fl_wait_result result;
     do {
         if (blocker) {
-            blocker->detach(blocker);
+            fl_blocker_detach(blocker);
             fl_spin_runtime_left();
         }
         pay(waiter);
         result = sleep_for(waiter, &deadline_ns, blocker, goal);
-        if (blocker) {
-            blocker->attach(blocker);
-            blocker->timed = deadline_ns != FL_DEADLINE_NEVER;
-        }
+        fl_blocker_attach(blocker);
+        fl_blocker_set_timed(blocker, deadline_ns != FL_DEADLINE_NEVER);
     } while (result == FL_WAIT_INTERRUPTED && poll_in_place(waiter, blocker, &result));
     return result;
 }
@@ -314,31 +267,6 @@ fl_wait_result
 fl_lot_sleep(fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker)
 {
     return fl_lot_sleep_for(waiter, deadline_ns, blocker, NULL);
-}
-
-bool
-fl_lot_back_off(const void *key, int64_t deadline_ns, fl_blocker *blocker, bool (*is_decided)(void *ctx), void *ctx)
-{
-    fl_spin_history *history = &fl_bucket_of(key)->back_offs;
-    if (!fl_spin_backs_off(key, history, deadline_ns)) {
-        return false;
-    }
-    bool decided = false;
-    bool waited = true;
-    for (int i = 0; i < FL_SPIN_BACK_OFFS && waited && !decided; i++) {
-        if (blocker) {
-            blocker->detach(blocker);
-        }
-        waited = fl_spin_back_off(i);
-        if (blocker) {
-            blocker->attach(blocker);
-        }
-        decided = is_decided(ctx);
-    }
-    if (waited) {
-        fl_spin_backed_off(history, decided);
-    }
-    return decided;
 }
 
 bool
@@ -359,8 +287,8 @@ fl_lot_cancel(fl_waiter *waiter)
 
 /* ---- waking ---- */
 
-/* So that those whom the calling thread wakes can follow it; without memory for its record they do not.  It allocates, and
- * so comes before a mutex is taken (L6). */
+/* Gives the calling thread a serial, so that those whom it wakes can wait until it detaches.  Without memory for its
+ * record they do not wait.  It allocates, so it comes before a mutex is taken (L6). */
 static void
 know_waker(void)
 {

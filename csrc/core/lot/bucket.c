@@ -1,4 +1,4 @@
-#include "core/bucket.h"
+#include "core/lot/bucket.h"
 
 #include <assert.h>
 
@@ -6,8 +6,8 @@
 #include "platform/cpu.h"
 #include "platform/fatal.h"
 
-/* 2 ** 10 buckets of one cache line.  Only threads that are blocked at the same time share a bucket's list, so this is
- * plenty for a thousand blocked threads with a key each, and 64 KiB are touched by nobody but fork(). */
+/* 2 ** 10 buckets of one cache line each.  A bucket's list holds only those who are blocked now, so this is plenty for
+ * a thousand blocked threads with a key each.  Of its 64 KiB only fork() touches all. */
 enum { BUCKET_BITS = 10, BUCKET_COUNT = 1 << BUCKET_BITS };
 
 /* How often the mutex of a bucket is tried, with ever longer pauses, before the thread sleeps for it: a microsecond or
@@ -21,7 +21,7 @@ static fl_bucket buckets[BUCKET_COUNT];
 fl_bucket *
 fl_bucket_of(const void *key)
 {
-    /* Fibonacci hashing: addresses of objects differ in their middle bits, a multiplication carries those to the
+    /* Fibonacci hashing: addresses of objects differ in their middle bits, and a multiplication carries those to the
      * top. */
     const uint64_t golden_ratio = UINT64_C(0x9E3779B97F4A7C15);
     return &buckets[((uint64_t)(uintptr_t)key * golden_ratio) >> (64 - BUCKET_BITS)];
@@ -54,13 +54,12 @@ fl_bucket *
 fl_bucket_lock_of(fl_waiter *waiter)
 {
     for (;;) {
-        const void *key = fl_load_relaxed_ptr(&waiter->key);
-        fl_bucket *bucket = fl_bucket_of(key);
+        fl_bucket *bucket = fl_bucket_of_waiter(waiter);
         fl_bucket_lock(bucket);
-        if (fl_load_relaxed_ptr(&waiter->key) == key) {
+        if (fl_bucket_of_waiter(waiter) == bucket) { /* it stays while the mutex is held (L3) */
             return bucket;
         }
-        fl_bucket_unlock(bucket); /* requeued in between (L3) */
+        fl_bucket_unlock(bucket);
     }
 }
 
@@ -89,19 +88,19 @@ fl_waiter **
 fl_bucket_queue(fl_bucket *bucket, const void *key)
 {
     fl_waiter **link = &bucket->queues;
-    while (*link && fl_load_relaxed_ptr(&(*link)->key) != key) {
+    while (*link && (*link)->key != key) {
         link = &(*link)->next_queue;
     }
     return link;
 }
 
-/* Whether the FIFO at `link` hangs together.  For assertions: it reads every waiter. */
+/* Whether the FIFO at `link` is linked both ways, in order, and of this key.  For assertions: it reads every waiter. */
 static inline bool
 is_consistent(fl_waiter **link, const void *key)
 {
     fl_waiter *previous = NULL;
     for (fl_waiter *waiter = *link; waiter; waiter = waiter->next) {
-        if (!waiter->queued || waiter->prev != previous || fl_load_relaxed_ptr(&waiter->key) != key) {
+        if (!waiter->queued || waiter->prev != previous || waiter->key != key) {
             return false;
         }
         if (previous && waiter->since_ns < previous->since_ns) { /* L9 */
@@ -112,8 +111,11 @@ is_consistent(fl_waiter **link, const void *key)
     return *link == NULL || (*link)->tail == previous;
 }
 
-/* The last one in the FIFO that has waited as long as `since_ns` or longer; NULL where nobody has (L9).  It looks from both
- * ends, so that one that is near either is found soon. */
+/* Returns the waiter behind which one of that age belongs (L9): the last one that is not younger; NULL where it belongs
+ * at the head.  It looks from both ends at once.  A waiter that has just come belongs at the end, one that was woken in
+ * vain belongs near the head, and both are frequent: a search from one end alone would walk the whole FIFO for one of
+ * them.  Each turn looks at `back`, the last one not looked at from the end, and at `younger`, the first one not looked
+ * at from the head. */
 static fl_waiter *
 last_not_younger(fl_waiter *head, int64_t since_ns)
 {
@@ -137,7 +139,8 @@ fl_bucket_put_in(fl_bucket *bucket, fl_waiter *waiter, const void *key)
     fl_waiter **link = fl_bucket_queue(bucket, key);
     fl_waiter *head = *link;
     fl_waiter *previous = head ? last_not_younger(head, waiter->since_ns) : NULL;
-    fl_store_relaxed_ptr(&waiter->key, key);
+    waiter->key = key;
+    fl_store_relaxed_ptr(&waiter->bucket, bucket);
     waiter->queued = true;
     waiter->prev = previous;
     if (previous) {
@@ -163,7 +166,7 @@ fl_bucket_put_in(fl_bucket *bucket, fl_waiter *waiter, const void *key)
 void
 fl_bucket_take_out(fl_bucket *bucket, fl_waiter *waiter)
 {
-    fl_waiter **link = fl_bucket_queue(bucket, fl_load_relaxed_ptr(&waiter->key));
+    fl_waiter **link = fl_bucket_queue(bucket, waiter->key);
     fl_waiter *head = *link;
     fl_waiter *next = waiter->next;
     assert(waiter->queued);
@@ -231,7 +234,7 @@ keep_own(fl_bucket *bucket)
         while (waiter) {
             fl_waiter *next = waiter->next;
             if (waiter->thread == self) {
-                (void)fl_bucket_put_in(bucket, waiter, fl_load_relaxed_ptr(&waiter->key));
+                (void)fl_bucket_put_in(bucket, waiter, waiter->key);
             }
             else if (waiter->on_leave) {
                 (void)waiter->on_leave(waiter, false);

@@ -1,4 +1,4 @@
-/* core/parking_lot.h: fl_lot_requeue, by one thread. */
+/* core/lot/parking_lot.h: fl_lot_requeue, by one thread. */
 
 #include "check.h"
 #include "lot.h"
@@ -87,7 +87,7 @@ test_requeue_across_buckets(void)
 static void
 test_requeue_within_a_bucket(void)
 {
-    const void *same[2];
+    const void *same[2] = {NULL};
     find_colliding_keys(keys, KEYS, same, 2);
     move_between(&keys[0], same[0]);
     move_between(same[0], &keys[0]);

@@ -1,0 +1,65 @@
+/* The parking lot's table: buckets, and in them the FIFOs of the keys.  For core/lot/ and core/fork.c.  The rules, L1
+ * to L9, are in core/lot/parking_lot.h. */
+
+#ifndef FL_BUCKET_H
+#define FL_BUCKET_H
+
+#include <pthread.h>
+
+#include "core/lot/spin.h"
+#include "core/lot/waiter.h"
+#include "platform/compiler.h"
+
+typedef struct {
+    _Alignas(FL_CACHE_LINE) pthread_mutex_t mutex;
+    fl_waiter *queues;         /* the heads of its keys' FIFOs; under mutex */
+    fl_spin_history history;   /* of the waits that began here; without a mutex, like the next */
+    fl_spin_history back_offs; /* of the locks whose keys lead here */
+} fl_bucket;
+
+/* The bucket that the key leads to. */
+fl_bucket *fl_bucket_of(const void *key);
+
+/* The bucket that the waiter is, or was last, queued in.  Without a mutex: the waiter may be moved to another one at
+ * once. */
+static inline fl_bucket *
+fl_bucket_of_waiter(fl_waiter *waiter)
+{
+    return (fl_bucket *)fl_load_relaxed_ptr(&waiter->bucket);
+}
+
+/* Takes the bucket's mutex.  Whoever holds it does a few steps only, so this spins for a moment before it sleeps. */
+void fl_bucket_lock(fl_bucket *bucket);
+
+/* Releases the bucket's mutex.  Does not block. */
+void fl_bucket_unlock(fl_bucket *bucket);
+
+/* The same for two buckets, which may be one, in the order of L6. */
+void fl_bucket_lock_both(fl_bucket *a, fl_bucket *b);
+void fl_bucket_unlock_both(fl_bucket *a, fl_bucket *b);
+
+/* Locks and returns the bucket that the waiter is, or was last, queued in. */
+fl_bucket *fl_bucket_lock_of(fl_waiter *waiter);
+
+/* Sets the table up.  Called once, before anything else here.  Returns 0 or an errno value. */
+int fl_buckets_init(void);
+
+/* For core/fork.c.  The first takes all mutexes, the others release them, so that the child finds whole queues.  In the
+ * child the third takes every waiter out but those of the calling thread, which has some where it forks in poll(). */
+void fl_buckets_before_fork(void);
+void fl_buckets_after_fork_in_parent(void);
+void fl_buckets_after_fork_in_child(void);
+
+/* The rest is called under the bucket's mutex. */
+
+/* Returns the link that points to the head of the key's FIFO; a link that holds NULL where nobody waits. */
+fl_waiter **fl_bucket_queue(fl_bucket *bucket, const void *key);
+
+/* Queues the waiter for `key`, in its place by age (L9).  Returns whether it is the first there.  It takes as many
+ * steps as there are waiters between that place and the nearer end. */
+bool fl_bucket_put_in(fl_bucket *bucket, fl_waiter *waiter, const void *key);
+
+/* Takes a queued waiter out. */
+void fl_bucket_take_out(fl_bucket *bucket, fl_waiter *waiter);
+
+#endif

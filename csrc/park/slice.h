@@ -1,0 +1,24 @@
+/* The slices in which an interruptible thread sleeps (park/park.h).  For the two parkers only. */
+
+#ifndef FL_SLICE_H
+#define FL_SLICE_H
+
+#include "park/park.h"
+#include "platform/clock.h"
+
+/* When the next sleep ends: with its slice if it is interruptible, and not after `deadline_ns`.  Doubles the parker's
+ * slice up to `longest_ns`. */
+static inline int64_t
+fl_slice_next_end_ns(fl_parker *parker, int64_t deadline_ns, bool interruptible, int64_t longest_ns)
+{
+    if (!interruptible) {
+        return deadline_ns;
+    }
+    int64_t slice_end_ns = fl_deadline_after_ns(parker->slice_ns);
+    if (parker->slice_ns < longest_ns) {
+        parker->slice_ns *= 2;
+    }
+    return slice_end_ns < deadline_ns ? slice_end_ns : deadline_ns;
+}
+
+#endif
