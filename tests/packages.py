@@ -152,7 +152,7 @@ PACKAGES = (
             "test/test_queue_monkeypatch.py",
             "test/with_dummyserver/test_connectionpool.py",
         ),
-        # Where no network answers, its tests leave sockets behind, which would end the run as a whole.
+        # Where no network answers, its tests leave sockets behind, which end the run as a whole.
         options=("-W", "ignore::ResourceWarning"),
     ),
     Package(
