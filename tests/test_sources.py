@@ -151,7 +151,7 @@ def without_contract(text: str) -> list[str]:
 
 
 def test_contracts_are_looked_for() -> None:
-    text = "/* Does. */\nvoid fl_a(void);\nint fl_b(int x);\n\nstatic inline int\nfl_c(void)\n{\n}\n"
+    text = "/* Does. */\nvoid fl_a(void);\nint fl_b(int x);\n\nstatic int\nfl_c(void)\n{\n}\n"
     assert without_contract(text) == ["fl_c"]
 
 
