@@ -49,7 +49,7 @@ help: ## this list (1 s)
 test: $(ENV)/installed ## run the tests (3 min)
 	$(PYTEST) $(ARGS)
 
-test-c: ## run the core's C tests: plain, under ThreadSanitizer, under AddressSanitizer and UBSan (4 min)
+test-c: ## run the core's C tests: plain, under ThreadSanitizer, under AddressSanitizer and UBSan (3 min)
 	@$(MAKE) --no-print-directory -C tests/c SAN=none
 	@$(MAKE) --no-print-directory -C tests/c SAN=thread
 	@$(MAKE) --no-print-directory -C tests/c SAN=address
