@@ -67,6 +67,25 @@ test_t06_notify_counts(void)
     }
 }
 
+/* What a fork leaves behind: PARKED says what is true of the queue afterwards, and nobody is notified. */
+static void
+test_after_fork_counts_who_is_there(void)
+{
+    fl_cond cond = {0};
+    fl_waiter waiter;
+    CHECK_EQUAL(fl_cond_waiting(&cond), 0);
+    queue_at(&waiter, 1, &cond);
+    CHECK_EQUAL(fl_cond_waiting(&cond), 1);
+    fl_cond_after_fork(&cond);
+    CHECK(fl_cond_may_have_waiters(&cond));
+    CHECK(!waiter.notified);
+    expect_queued(&waiter);
+    CHECK_EQUAL(fl_cond_waiting(&cond), 0);
+    CHECK(fl_cond_may_have_waiters(&cond)); /* left over */
+    fl_cond_after_fork(&cond);
+    CHECK(!fl_cond_may_have_waiters(&cond));
+}
+
 static void
 test_notify_after_everybody_timed_out(void)
 {
@@ -513,6 +532,7 @@ main(void)
     install_interrupt();
     CHECK_EQUAL(fl_core_init(), 0);
     RUN(test_t06_notify_counts);
+    RUN(test_after_fork_counts_who_is_there);
     RUN(test_notify_after_everybody_timed_out);
     RUN(test_t12_notified_wait_for_a_held_lock);
     RUN(test_notified_are_woken_where_the_lock_is_free);
