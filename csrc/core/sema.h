@@ -9,8 +9,8 @@
  *     0       1    none is free, threads may be queued
  *     n       1    n are free, threads may be queued: whoever gets there first takes one (barging)
  *
- *   OPENED, the highest bit: somebody else runs the semaphore from now on.  The number is what was free until then.  The
- *   word is final.  As a number it is negative and too large, so that every fast path leaves it alone.
+ *   OPENED, the highest bit: somebody else runs the semaphore from now on.  The number is what was free until then.
+ *   The word is final.  As a number it is negative and too large, so that every fast path leaves it alone.
  *
  * S1  A permit is taken by a compare-and-swap that makes the number one less, in its place by whoever wants it, or for
  *     a waiter by a release that hands it over.
@@ -23,10 +23,10 @@
  *     queue under the mutex, and was not woken.
  * S5  A bound is checked in the step that adds the permits: before S3's compare-and-swap on the number that it expects,
  *     or under the mutex, where the number only falls while PARKED is set.
- * S6  Opening moves everybody who waits to a condition, in their order and in one step with the change of the word (C5).
- *     A waiter that is notified there finds the word OPENED when it tries.  It begins anew with whoever runs the semaphore
- *     now.  Perhaps nobody else was notified for the same permit: where that waiter raises instead, its caller notifies
- *     another one.
+ * S6  Opening moves everybody who waits to a condition, in their order and in one step with the change of the word
+ *     (C5).  A waiter that is notified there finds the word OPENED when it tries.  It begins anew with whoever runs the
+ *     semaphore now.  Perhaps nobody else was notified for the same permit: where that waiter raises instead, its
+ *     caller notifies another one.
  *
  * Fairness: as for the mutexes, core/lockable.h.
  *
@@ -72,8 +72,8 @@ fl_sema_permits(fl_sema *sema)
     return (fl_load_relaxed_u64(&sema->word) & ~FL_SEMA_OPENED) / FL_SEMA_ONE;
 }
 
-/* Hands the semaphore over: from now on every function here leaves it alone, and the waits go on in the queue of `cond` (S6).
- * Does nothing where that has been done.  Does not block for longer than a queue operation. */
+/* Hands the semaphore over: from now on every function here leaves it alone, and the waits go on in the queue of `cond`
+ * (S6).  Does nothing where that has been done.  Does not block for longer than a queue operation. */
 void fl_sema_open(fl_sema *sema, fl_cond *cond);
 
 /* Whether the semaphore is opened, which is final. */
