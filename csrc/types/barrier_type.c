@@ -37,16 +37,14 @@ peek_parties(PyObject *self)
 static PyObject *
 peek_count(PyObject *self)
 {
-    return fl_barrier_is_ready(self) ? PyLong_FromUnsignedLongLong(fl_barrier_waiting(fl_barrier_core(self)))
-                                          : NULL;
+    return fl_barrier_is_ready(self) ? PyLong_FromUnsignedLongLong(fl_barrier_waiting(fl_barrier_core(self))) : NULL;
 }
 
 /* As `threading` has it: 0 while it fills, -2 when it is broken.  Nobody drains here. */
 static PyObject *
 peek_state(PyObject *self)
 {
-    return fl_barrier_is_ready(self) ? PyLong_FromLong(fl_barrier_is_broken(fl_barrier_core(self)) ? -2 : 0)
-                                          : NULL;
+    return fl_barrier_is_ready(self) ? PyLong_FromLong(fl_barrier_is_broken(fl_barrier_core(self)) ? -2 : 0) : NULL;
 }
 
 static PyObject *

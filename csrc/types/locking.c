@@ -19,7 +19,7 @@ try_lock(fl_lock_kind kind, void *mutex)
     return fl_locking_ops(kind)->wait.try_lock(mutex, NULL);
 }
 
-static PyObject *
+static inline PyObject *
 lock_within(fl_lock_kind kind, void *mutex, int64_t timeout_ns)
 {
     fl_lock_result tried = kind == FL_RECURSIVE       ? fl_rmutex_try_lock(mutex)
@@ -55,15 +55,26 @@ acquire_any(fl_lock_kind kind, void *mutex, PyObject *self, fl_call call)
     return lock_within(kind, mutex, timeout_ns);
 }
 
-PyObject *
-fl_locking_acquire_with(fl_lock_kind kind, void *mutex, PyObject *self, PyObject *const *args, Py_ssize_t nargs,
-                        PyObject *kwnames)
+static inline PyObject *
+acquire_with(fl_lock_kind kind, void *mutex, PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     int64_t timeout_ns = fl_parse_plain_acquire(args, nargs, kwnames);
     if (FL_LIKELY(timeout_ns != FL_NOT_PLAIN)) {
         return lock_within(kind, mutex, timeout_ns);
     }
     return acquire_any(kind, mutex, self, (fl_call){args, nargs, kwnames});
+}
+
+PyObject *
+fl_locking_acquire_plain(void *mutex, PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    return acquire_with(FL_PLAIN, mutex, self, args, nargs, kwnames);
+}
+
+PyObject *
+fl_locking_acquire_recursive(void *mutex, PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    return acquire_with(FL_RECURSIVE, mutex, self, args, nargs, kwnames);
 }
 
 FL_SLOW PyObject *

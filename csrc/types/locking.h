@@ -69,10 +69,23 @@ fl_locking_unlock(fl_lock_kind kind, void *mutex, fl_wake_policy policy)
     return fl_locking_unlock_slow(kind, mutex, policy);
 }
 
-/* acquire(*args).  Returns a bool, or NULL with an exception. */
-PyObject *fl_locking_acquire_with(fl_lock_kind kind, void *mutex, PyObject *self, PyObject *const *args,
-                                  Py_ssize_t nargs, PyObject *kwnames);
+/* acquire(*args).  Returns a bool, or NULL with an exception.  Each kind has a function of its own: a timed acquire() of a
+ * free lock does not pay for the other one. */
+PyObject *fl_locking_acquire_plain(void *mutex, PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                                   PyObject *kwnames);
+PyObject *fl_locking_acquire_recursive(void *mutex, PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                                       PyObject *kwnames);
 
+/* The same by the kind. */
+static inline PyObject *
+fl_locking_acquire_with(fl_lock_kind kind, void *mutex, PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                        PyObject *kwnames)
+{
+    return kind == FL_RECURSIVE ? fl_locking_acquire_recursive(mutex, self, args, nargs, kwnames)
+                                : fl_locking_acquire_plain(mutex, self, args, nargs, kwnames);
+}
+
+/* acquire(*args), with the usual call first. */
 static inline PyObject *
 fl_locking_acquire(fl_lock_kind kind, void *mutex, PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)

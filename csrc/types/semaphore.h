@@ -11,8 +11,9 @@ typedef struct {
     fl_instance base;
     fl_sema sema;
     uint64_t bound; /* the largest number of permits */
-    fl_method_watch *watch; /* over its type's release(); NULL in an instance of a subclass, where that may be anything */
-    fl_atomic_u32 ready;    /* __init__ has been called; the fast paths need not ask, as the bound is 0 until then */
+    fl_method_watch
+        *watch;          /* over its type's release(); NULL in an instance of a subclass, where that may be anything */
+    fl_atomic_u32 ready; /* __init__ has been called; the fast paths need not ask, as the bound is 0 until then */
 } fl_semaphore_object;
 
 static inline fl_semaphore_object *
