@@ -48,8 +48,8 @@ fl_bind(fl_call call, const char *const *names, int count, int required, PyObjec
 
 /* ---- bad calls ---- */
 
-/* The attribute of that name.  Interned, because the interpreter's cache of methods keeps the string that it is
- * asked with. */
+/* object.name, a new reference, or NULL with an exception.  The name is interned, because the interpreter's cache of
+ * methods keeps the string that it is asked with. */
 static PyObject *
 get_attribute(PyObject *object, const char *name)
 {
@@ -86,7 +86,7 @@ fl_call_with(PyObject *callable, PyObject *first, fl_call call)
     return result;
 }
 
-/* pyfastlock._methods.<owner>.<method>, or NULL with an exception. */
+/* pyfastlock._methods.<owner>.<method>, a new reference, or NULL with an exception. */
 static PyObject *
 signature(fl_state *state, const char *owner, const char *method)
 {
@@ -96,7 +96,8 @@ signature(fl_state *state, const char *owner, const char *method)
     return function;
 }
 
-/* The call was made again, with this result.  It has to have raised. */
+/* The bad call was made once more, with this result.  It should have raised; if it has not, this raises.  Always
+ * returns NULL. */
 static PyObject *
 misfit(PyObject *result, const char *owner, const char *method)
 {
@@ -171,23 +172,49 @@ fl_check_constructor(PyObject *stdlib_type, fl_call call)
     return result ? 0 : -1;
 }
 
+/* ---- counts ---- */
+
+int
+fl_is_less(PyObject *value, long least)
+{
+    PyObject *limit = PyLong_FromLong(least);
+    int less = limit ? PyObject_RichCompareBool(value, limit, Py_LT) : -1;
+    Py_XDECREF(limit);
+    return less;
+}
+
+int
+fl_as_count(PyObject *value, uint64_t *count)
+{
+    PyObject *index = PyNumber_Index(value);
+    if (index == NULL) {
+        return -1;
+    }
+    *count = PyLong_AsUnsignedLongLong(index);
+    if (*count == UINT64_MAX && PyErr_Occurred()) { /* too large, or negative: `<` and __index__ may disagree */
+        PyErr_Clear();
+    }
+    Py_DECREF(index);
+    return 0;
+}
+
 /* ---- timeouts ---- */
 
 static const int64_t UNSET_NS = INT64_C(-1000000000); /* the default of acquire(), -1 second */
 
 typedef enum {
     SECONDS_OK,
-    SECONDS_BAD,   /* the standard library has to say what is wrong, if anything; no exception is set */
+    SECONDS_BAD,   /* the standard library has to say whether anything is wrong, and what; no exception is set */
     SECONDS_ERROR, /* an exception is set */
 } seconds_status;
 
-/* Seconds in nanoseconds, rounded away from zero, so that a short timeout is not turned into none. */
+/* Makes nanoseconds of seconds.  Rounds away from zero, because a short timeout must not become one of 0. */
 static seconds_status
 scale(double seconds, int64_t *ns)
 {
     double scaled = seconds * (double)NS_PER_SECOND;
     if (!(scaled > -(double)FL_DEADLINE_NEVER && scaled < (double)FL_DEADLINE_NEVER)) {
-        return SECONDS_BAD; /* or NaN */
+        return SECONDS_BAD; /* too large, or NaN, for which each comparison is false */
     }
     int64_t truncated = (int64_t)scaled;
     double rest = scaled - (double)truncated;
@@ -195,12 +222,13 @@ scale(double seconds, int64_t *ns)
     return SECONDS_OK;
 }
 
-/* A whole or a floating number that is not negative and not out of the range, in nanoseconds; otherwise FL_NOT_PLAIN. */
+/* Makes nanoseconds of exactly an int or a float that is not negative and not too large.  Returns FL_NOT_PLAIN for
+ * anything else, without an exception. */
 static inline int64_t
 plain_seconds_as_ns(PyObject *seconds)
 {
     if (PyLong_CheckExact(seconds)) {
-        int overflow; /* then the number is -1 */
+        int overflow; /* not looked at: where it is set the number is -1 */
         long number = PyLong_AsLongAndOverflow(seconds, &overflow);
         return number >= 0 && number <= LONG_MAX / NS_PER_SECOND ? (int64_t)number * NS_PER_SECOND : FL_NOT_PLAIN;
     }
@@ -233,8 +261,8 @@ seconds_as_ns(PyObject *seconds, int64_t *ns)
     return scale(value, ns);
 }
 
-/* A timeout in which only the running interpreter finds nothing wrong: one that is very long, or, from 3.15 on, any
- * number with a __float__.  Returns 0, or -1 with an exception. */
+/* Parses a timeout that we refuse and the running interpreter takes: a very long one or, from 3.15 on, any number with
+ * a __float__.  Returns 0, or -1 with an exception. */
 static int
 real_as_ns(PyObject *seconds, bool blocking, int64_t *timeout_ns)
 {
@@ -243,7 +271,7 @@ real_as_ns(PyObject *seconds, bool blocking, int64_t *timeout_ns)
         return -1;
     }
     if (value == -1.0 || value > 0) {
-        *timeout_ns = FL_DEADLINE_NEVER; /* unless it is short enough to be counted */
+        *timeout_ns = FL_DEADLINE_NEVER; /* stays where scale() finds the timeout too long */
         (void)(value > 0 && scale(value, timeout_ns));
     }
     if (!blocking || value == 0) {
@@ -256,7 +284,7 @@ real_as_ns(PyObject *seconds, bool blocking, int64_t *timeout_ns)
     return -1;
 }
 
-/* 1, 0, or -1 with an exception.  What may be said instead of True and False differs between versions. */
+/* Parses `blocking`: 1, 0, or -1 with an exception.  Versions differ in what they take instead of True and False. */
 static int
 parse_blocking(fl_stdlib stdlib, PyObject *blocking, fl_call call)
 {
@@ -354,7 +382,7 @@ fl_check_addable(PyObject *timeout)
     return sum ? 0 : -1;
 }
 
-/* timeout > 0: 1, 0, or -1 with an exception.  1 for NaN, which is not let through afterwards. */
+/* Returns whether timeout > 0: 1, 0, or -1 with an exception.  NaN counts as positive; fl_parse_acquire refuses it. */
 static int
 is_positive(PyObject *timeout)
 {

@@ -1,10 +1,13 @@
 /* Arguments of calls.
  *
- * A good call is parsed here, fast.  A bad one raises what the running interpreter's standard library raises for
- * it, in type and text, and these differ from version to version.  So the text is not written here: the bad call is
- * made again, on something that knows what is wrong with it.  Where the standard library's function is written in
- * C, that is a fresh lock of its own; where it is written in Python, the function of the same signature in
- * pyfastlock._methods, because that text comes from the interpreter. */
+ * A good call is parsed here, fast.  A bad call raises the exception that the running interpreter's standard library
+ * raises for it, of the same type and with the same text.  Types and texts differ from version to version, so none is
+ * written here: the bad call is made once more, on something that raises the right exception.  That is
+ *   - a new lock of the standard library, where the standard library's method is written in C;
+ *   - the function of the same signature in pyfastlock._methods, where the method is written in Python: the interpreter
+ *     makes such a text out of the signature.
+ *
+ * A function may run Python code unless its contract says that it runs none.  None waits for another thread. */
 
 #ifndef FL_ARGS_H
 #define FL_ARGS_H
@@ -12,54 +15,91 @@
 #include "py/compat.h"
 #include "py/state.h"
 
-/* A call as METH_FASTCALL | METH_KEYWORDS gets it.  `nargs` counts the positional ones, without flags. */
+/* ---- calls ---- */
+
+/* A call, as a function with METH_FASTCALL | METH_KEYWORDS gets it.  All references are borrowed. */
 typedef struct {
     PyObject *const *args;
-    Py_ssize_t nargs;
-    PyObject *kwnames; /* a tuple, or NULL */
+    Py_ssize_t nargs;  /* how many arguments are positional; without the flags of a vectorcall */
+    PyObject *kwnames; /* a tuple of the names of the other arguments, or NULL */
 } fl_call;
 
-/* Binds the call to `count` parameters of these names, of which the first `required` must be there.  Missing ones
- * are NULL, the others borrowed.  Returns false, without an exception, where the call does not fit. */
+/* Returns whether `name`, a str, is the ASCII string `text`.  Runs no Python code. */
+static inline bool
+fl_is_name(PyObject *name, const char *text)
+{
+    size_t length = strlen(text);
+    return PyUnicode_IS_ASCII(name) && (size_t)PyUnicode_GET_LENGTH(name) == length &&
+           memcmp(PyUnicode_1BYTE_DATA(name), text, length) == 0;
+}
+
+/* Writes into `values` the arguments that the call gives to `count` parameters of these names: borrowed references, and
+ * NULL for a parameter that the call leaves out.  The call has to give the first `required` parameters.  Returns
+ * whether the call fits; sets no exception where it does not.  Runs no Python code. */
 bool fl_bind(fl_call call, const char *const *names, int count, int required, PyObject **values);
 
-/* Calls `callable` with `first` (unless NULL) and then the arguments of the call. */
+/* Calls `callable` with `first` (unless that is NULL) and then the arguments of the call.  Returns a new reference to
+ * the result, or NULL with an exception. */
 PyObject *fl_call_with(PyObject *callable, PyObject *first, fl_call call);
 
-/* Raises what the Python function `_methods.<path>` raises for the call, with `self` as its first argument.
- * Always returns NULL. */
+/* Calls self.name(), whatever a subclass or an attribute has made of it.  Returns a new reference to the result, or
+ * NULL with an exception. */
+PyObject *fl_call_method(PyObject *self, const char *name);
+
+/* ---- bad calls ---- */
+
+/* Raises what the function pyfastlock._methods.<owner>.<method> raises for this call, with `self` as its first
+ * argument.  Always returns NULL. */
 PyObject *fl_raise_misfit(fl_state *state, const char *owner, const char *method, PyObject *self, fl_call call);
 
-/* The same for a call as tp_init gets it.  A TypeError that is set is replaced; any other exception stays, because it does not
- * say that the call is bad. */
+/* Does the same for a call as tp_init gets it.  It replaces a TypeError that is set already.  Any other exception
+ * stays, because it does not say that the call is bad. */
 PyObject *fl_raise_misfit_tuple(fl_state *state, const char *owner, const char *method, PyObject *self, PyObject *args,
                                 PyObject *kwargs);
 
-/* The standard library's type that stands for one of ours: threading.Lock or threading.RLock.  It is looked up when
- * it is needed. */
+/* Which lock of the standard library stands for the object that a call was made on. */
 typedef struct {
-    PyObject *self; /* the object on which the call was made */
-    bool recursive;
+    PyObject *self; /* that object, borrowed; it leads to the module's state */
+    bool recursive; /* threading.RLock(), not threading.Lock() */
 } fl_stdlib;
 
-/* Makes the call `method(...)` on a new lock of the standard library, which is acquired first if `acquired` (so
- * that nothing blocks).  Returns -1 with the exception that it raises, or 0 where the running interpreter finds
- * nothing wrong with it. */
+/* Makes the call `method(...)` on a new lock of the standard library.  `acquired`: the lock is taken before, for a
+ * method that needs a held lock.  Returns -1 with the exception that the call raises, or 0 where the running
+ * interpreter finds nothing wrong with the call.  The call does not wait: nobody else has the new lock, and a caller
+ * that sets `acquired` does not name a method that takes a plain lock. */
 int fl_check_with_stdlib(fl_stdlib stdlib, bool acquired, const char *method, fl_call call);
 
-/* The same for the call of a constructor of the standard library. */
+/* Makes the call on `stdlib_type`, a constructor of the standard library, and drops the result.  Returns -1 with the
+ * exception that the call raises, or 0. */
 int fl_check_constructor(PyObject *stdlib_type, fl_call call);
 
-/* Parses acquire(blocking=True, timeout=-1) into a timeout in nanoseconds: 0 for an attempt without waiting,
- * FL_DEADLINE_NEVER for a wait without a limit.  fl_deadline_after_ns() makes a deadline of it.  Returns 0, or -1
- * with an exception. */
+/* ---- counts ---- */
+
+/* Returns whether `value` is less than `least`: 1, 0, or -1 with an exception.  `value` is anything that can be
+ * compared with an int. */
+int fl_is_less(PyObject *value, long least);
+
+/* Writes `value` into `count`, and UINT64_MAX for anything larger.  The caller knows that `value` is not negative.
+ * Returns 0, or -1 with a TypeError where `value` is no whole number. */
+int fl_as_count(PyObject *value, uint64_t *count);
+
+/* ---- timeouts ----
+ *
+ * They are in nanoseconds.  0 does not wait, and FL_DEADLINE_NEVER waits without a limit.  fl_deadline_after_ns() makes
+ * a deadline of a timeout. */
+
+/* Parses the arguments of acquire(blocking=True, timeout=-1) into a timeout.  Returns 0, or -1 with an exception. */
 int fl_parse_acquire(fl_stdlib stdlib, fl_call call, int64_t *timeout_ns);
 
+/* Not a timeout: the call has to be parsed by fl_parse_acquire. */
 #define FL_NOT_PLAIN INT64_C(-1)
 
-/* The same for the usual calls: blocking True or False, or True and a timeout that is a good int or float;
- * FL_NOT_PLAIN for any other one.  It gets the parts of the call one by one, in registers: a structure of them is
- * copied through memory in a way that processors stall at. */
+/* Parses the same arguments where the call is one of the usual ones: it gives no more than `blocking`, which is True or
+ * False, or no more than a good `timeout`, an int or a float, or True and such a timeout by position.  Returns the
+ * timeout, or FL_NOT_PLAIN for any other call, without an exception.  Runs no Python code.
+ *
+ * The parts of the call are separate parameters so that they stay in registers.  A structure of them would be written
+ * to memory and read back in other sizes, which stalls the processor. */
 int64_t fl_parse_plain_acquire_slow(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 
 static inline int64_t
@@ -71,18 +111,16 @@ fl_parse_plain_acquire(PyObject *const *args, Py_ssize_t nargs, PyObject *kwname
     return fl_parse_plain_acquire_slow(args, nargs, kwnames);
 }
 
-/* The same for wait(timeout) in the style of the standard library's Condition: None waits without a limit, and 0 or
- * less not at all.  NaN is a ValueError. */
+/* Parses the timeout of a wait(timeout=None).  None waits without a limit; 0 and less do not wait.  `self` is the
+ * object that the call was made on.  Returns 0, or -1 with an exception: NaN raises ValueError. */
 int fl_parse_timeout(PyObject *self, PyObject *timeout, int64_t *timeout_ns);
 
-/* self.name(), whatever a subclass or an attribute has made of it. */
-PyObject *fl_call_method(PyObject *self, const char *name);
-
-/* Whether the timeout is a float that is not a number. */
+/* Returns whether the timeout is a float that is not a number.  Runs no Python code. */
 bool fl_is_nan(PyObject *timeout);
 
-/* For the methods of the standard library that add the timeout to a time before they use it, which is where they find a
- * wrong type.  0, or -1 with an exception. */
+/* Checks that a float can be added to the timeout, or that it is None.  Returns 0, or -1 with an exception.  For the
+ * methods that compute a deadline in the standard library before they do anything else: there this addition finds a
+ * wrong type. */
 int fl_check_addable(PyObject *timeout);
 
 #endif

@@ -18,7 +18,8 @@ attach(fl_blocker *base)
     PyEval_RestoreThread(blocker->tstate);
 }
 
-/* While the interpreter shuts down no other thread attaches again, so nobody can release a lock or notify. */
+/* Returns whether the wait can end; sets an exception where it cannot.  While the interpreter shuts down no other
+ * thread attaches again, so nobody can release a lock or notify. */
 static bool
 can_end(fl_blocker *base)
 {
@@ -76,7 +77,7 @@ fl_py_lock_error(fl_lock_result result)
     else if (result == FL_LOCK_NO_MEMORY) {
         PyErr_NoMemory();
     }
-    return -1; /* FL_LOCK_GIVEN_UP: poll() has set it */
+    return -1; /* FL_LOCK_GIVEN_UP: poll() has set the exception */
 }
 
 int
@@ -101,7 +102,8 @@ bool
 fl_py_is_alone(void)
 {
     PyThreadState *own = PyThreadState_Get();
-    /* A new thread's state is put in front of all others, so that one more is in front of ours or behind it. */
+    /* The interpreter puts the state of a new thread in front of all others.  So any other state is in front of ours or
+     * behind it, and two questions find it. */
     return PyInterpreterState_ThreadHead(PyInterpreterState_Get()) == own && PyThreadState_Next(own) == NULL;
 }
 
@@ -113,7 +115,7 @@ fl_py_pause(void)
     Py_END_ALLOW_THREADS
 }
 
-/* A pending call, which the runtime makes in the thread that it calls the main one. */
+/* A pending call.  The runtime makes it in the thread that it takes for the main one. */
 static int
 note_main_thread(void *arg)
 {
@@ -122,10 +124,12 @@ note_main_thread(void *arg)
     return 0;
 }
 
-/* The main thread's identity.  Since 3.13 _thread knows it first-hand.  Before, threading.main_thread() is the one that has
- * imported threading, which may be another one: then the answer counts only until the main thread runs Python code again,
- * which it does before it can wait for anything of ours.  (If as many calls are pending as there is room for, which is 32,
- * the answer stays.) */
+/* Returns the main thread's identity, a new reference, or NULL with an exception.
+ *
+ * Since 3.13 _thread knows it.  Below, threading.main_thread() is the thread that imported `threading`, which may be a
+ * wrong one.  Then note_main_thread() corrects the answer when the main thread next runs Python code, which it does
+ * before it can wait for anything of ours.  (The wrong answer stays if 32 other calls are pending, because there is no
+ * room for more.) */
 static PyObject *
 main_thread_ident(void)
 {

@@ -1,5 +1,5 @@
-/* How a Python thread waits: the one place where threads are detached from the interpreter and attached again,
- * where signal handlers run, and where a wait that cannot end is refused. */
+/* How a Python thread waits.  Only here threads detach from the interpreter and attach to it again, only here signal
+ * handlers run, and only here a wait that cannot end is refused. */
 
 #ifndef FL_BLOCK_H
 #define FL_BLOCK_H
@@ -8,34 +8,40 @@
 #include "core/lockable.h"
 #include "py/compat.h"
 
+/* What the core asks of Python around a sleep.  It lies on the stack of the thread that waits. */
 typedef struct {
     fl_blocker base;
     PyThreadState *tstate; /* while detached */
 } fl_py_blocker;
 
-/* The blocker of a wait that signals interrupt: in the interpreter's main thread their handlers run at once, and an
- * exception from one ends the wait. */
+/* Sets up the blocker of a wait that signals interrupt.  In the thread that runs signal handlers they run at once, and
+ * an exception from one ends the wait.  Runs no Python code. */
 void fl_py_blocker_init(fl_py_blocker *blocker, int64_t deadline_ns);
 
-/* The blocker of a wait that goes on whatever signals arrive: taking a condition's lock back. */
+/* Sets up the blocker of a wait that goes on whatever signals arrive: the wait for a condition's lock after the wait
+ * for the condition.  Runs no Python code. */
 void fl_py_blocker_init_uninterruptible(fl_py_blocker *blocker);
 
-/* Waits until `deadline_ns` for a lock that was just found busy.  Returns 1 where it was acquired, 0 where it was not in
- * time, -1 with an exception, and for a semaphore FL_PY_OPENED where it was opened: nothing has happened then.  The caller
- * has a reference to the lock's object. */
+/* fl_py_lock_wait: the semaphore was opened, and nothing has been acquired. */
 #define FL_PY_OPENED 2
+
+/* Waits until `deadline_ns` for a lock, or for a permit of a semaphore, that was just found busy.  Returns 1 where it
+ * was acquired, 0 where it was not in time, and -1 with an exception.  FL_PY_OPENED is for semaphores only.  Blocks,
+ * and runs signal handlers.  The caller holds a reference to the object that `lock` lies in. */
 int fl_py_lock_wait(const fl_wait_ops *ops, void *lock, int64_t deadline_ns);
 
-/* Sets the exception for a result that is neither acquired nor timed out.  Always returns -1. */
+/* Sets the exception for FL_LOCK_OVERFLOW or FL_LOCK_NO_MEMORY.  FL_LOCK_GIVEN_UP has its exception already.  Always
+ * returns -1. */
 int fl_py_lock_error(fl_lock_result result);
 
-/* Whether the interpreter has no other thread. */
+/* Returns whether the interpreter has no thread but the calling one.  Runs no Python code. */
 bool fl_py_is_alone(void);
 
-/* Lets other threads run for a millisecond. */
+/* Detaches for a millisecond, so that other threads run.  Runs no signal handlers. */
 void fl_py_pause(void);
 
-/* Finds out which thread runs signal handlers.  Called when the module is executed.  Returns 0, or -1 with an exception. */
+/* Tells the core which thread runs signal handlers, and whether there is a GIL.  For the module's execution.  Returns
+ * 0, or -1 with an exception.  May run Python code: it imports modules. */
 int fl_py_block_init(void);
 
 #endif

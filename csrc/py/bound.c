@@ -1,6 +1,7 @@
 #include "py/bound.h"
 
 #include "platform/compiler.h"
+#include "py/method.h"
 
 enum { MAX_IDLE = 16 };
 
@@ -11,8 +12,8 @@ typedef struct {
     PyTypeObject *type;       /* whose method it is, owned */
     PyTypeObject *bound_type; /* owned */
     vectorcallfunc bound_call;
-    int room;  /* how many may be idle: MAX_IDLE, or 0 once the collector has cleared the descriptor */
-    int count; /* how many are */
+    int room;  /* how many callables may be idle: MAX_IDLE, or 0 once the collector has cleared the descriptor */
+    int count; /* how many callables are idle */
     fl_bound *idle[MAX_IDLE];
 } fl_bound_descriptor;
 
@@ -30,7 +31,7 @@ descriptor_of(fl_bound *bound)
     return (fl_bound_descriptor *)bound->descriptor;
 }
 
-/* Idle ones are seen by nobody but who asks the collector for all objects. */
+/* Only code that asks the collector for all objects gets hold of an idle callable (N2). */
 static bool
 is_idle(PyObject *self)
 {
@@ -73,10 +74,10 @@ bound_getattro(PyObject *self, PyObject *name)
     PyObject *method = ordinary(self);
     PyObject *value = method ? fl_get_optional_attr(method, name) : NULL;
     if (method && value == NULL && !PyErr_Occurred()) {
-        value = PyObject_GenericGetAttr(self, name); /* __deepcopy__ */
+        value = PyObject_GenericGetAttr(self, name); /* the callable has __deepcopy__, the method has not */
         if (value == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
             PyErr_Clear();
-            value = PyObject_GetAttr(method, name); /* for the text */
+            value = PyObject_GetAttr(method, name); /* raises with the right text */
         }
     }
     Py_XDECREF(method);
@@ -95,7 +96,8 @@ bound_setattro(PyObject *self, PyObject *name, PyObject *value)
     return status;
 }
 
-/* What the copy module's function makes of the ordinary bound method, which may be its own copy. */
+/* Calls copy.function on the ordinary bound method.  If the copy is the method itself, the callable is its own copy,
+ * too. */
 static PyObject *
 copied(PyObject *self, const char *function, PyObject *memo)
 {
@@ -167,7 +169,7 @@ bound_richcompare(PyObject *self, PyObject *other, int op)
     return answer;
 }
 
-/* For weakref.WeakMethod, which makes `type(method)(function, object)`. */
+/* weakref.WeakMethod makes a method anew by `type(method)(function, object)`. */
 static PyObject *
 bound_new(PyTypeObject *Py_UNUSED(type), PyObject *args, PyObject *kwargs)
 {
@@ -186,7 +188,8 @@ bound_traverse(PyObject *self, visitproc visit, void *arg)
 static FL_SLOW void
 clear_weakrefs(PyObject *self)
 {
-    PyObject_GC_UnTrack(self); /* the callbacks may collect garbage, and nobody has a reference to it */
+    /* The callbacks may run the collector, which must not meet an object without references. */
+    PyObject_GC_UnTrack(self);
     PyObject_ClearWeakRefs(self);
     PyObject_GC_Track(self);
 }
@@ -212,7 +215,7 @@ bound_dealloc(PyObject *self)
     PyObject *lock = bound->self;
     bound->self = NULL;
     if (FL_LIKELY(descriptor->count < descriptor->room)) {
-        Py_INCREF(self); /* the list's reference; a debug build's total is right with it */
+        Py_INCREF(self); /* the list's reference, made so that the total of a debug build stays right */
         descriptor->idle[descriptor->count++] = bound;
     }
     else {
@@ -248,7 +251,7 @@ static PyType_Slot bound_slots[] = {
     {0, NULL},
 };
 
-/* No tp_clear, as bound methods have none: a cycle is broken at what else is in it. */
+/* No tp_clear, because bound methods have none either: another object of the cycle breaks it. */
 static PyType_Spec bound_spec = {
     .name = "pyfastlock.bound_method",
     .basicsize = sizeof(fl_bound),
@@ -280,16 +283,17 @@ replace_by_ordinary(PyObject *bound)
     return method;
 }
 
-/* The callable or, where a profile function has to see it, the ordinary bound method.  This comes last, because the
- * caller has to save nothing but the callable. */
+/* Returns the callable or, where a profile function has to see the call, the ordinary bound method.  The caller does
+ * this last, so that nothing but the callable has to be saved over the question. */
 static inline PyObject *
 unless_profiled(PyObject *bound)
 {
     return FL_LIKELY(!fl_is_profiled()) ? bound : replace_by_ordinary(bound);
 }
 
-/* What `RLock.__enter__` is: the ordinary descriptor, but for a method descriptor the one here, outside of profiles.
- * 3.11 calls a method descriptor wrongly in hot code that gives it no argument: with what is left on its stack. */
+/* Returns what `RLock.__enter__` is.  In place of an ordinary method descriptor this is our descriptor, unless a
+ * profile function is set: 3.11 calls a method descriptor wrongly in hot code that passes it no argument, with whatever
+ * is left on the stack. */
 static FL_SLOW PyObject *
 get_from_type(fl_bound_descriptor *descriptor, PyObject *type)
 {
@@ -299,7 +303,8 @@ get_from_type(fl_bound_descriptor *descriptor, PyObject *type)
     return bind_ordinarily(descriptor, NULL, type);
 }
 
-/* An idle callable that is now active, or NULL, without an exception, where the last of the list cannot be used. */
+/* Makes the last callable of the list active and returns it.  NULL without an exception where somebody else has it
+ * (N2). */
 static inline PyObject *
 take_idle(fl_bound_descriptor *descriptor, PyObject *object)
 {
@@ -377,7 +382,7 @@ descriptor_traverse(PyObject *self, visitproc visit, void *arg)
     return 0;
 }
 
-/* The method and the type stay valid for whoever still calls it; the type's dictionary breaks that cycle. */
+/* Keeps the method and the type for whoever still calls the descriptor.  The type's dictionary breaks their cycle. */
 static int
 descriptor_clear(PyObject *self)
 {
@@ -419,8 +424,8 @@ static PyType_Slot descriptor_slots[] = {
     {0, NULL},
 };
 
-/* Not Py_TPFLAGS_METHOD_DESCRIPTOR: the interpreter would call the descriptor itself for `lock.__enter__()`, and
- * profile functions do not see the calls of what they do not know. */
+/* Without Py_TPFLAGS_METHOD_DESCRIPTOR: with it the interpreter would call the descriptor itself for
+ * `lock.__enter__()`, and a profile function sees no call of a type that the interpreter does not know. */
 static PyType_Spec descriptor_spec = {
     .name = "pyfastlock.method_descriptor",
     .basicsize = sizeof(fl_bound_descriptor),

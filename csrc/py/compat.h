@@ -10,24 +10,29 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* Below 3.14 a with-statement allocates two bound methods, which costs more than the lock; py/bound.c avoids that.
- * From 3.14 on ordinary methods are faster.  Without the GIL the free lists would be contended.  A build that lists all
- * objects (--with-trace-refs) takes one whose tp_dealloc is called off its list. */
+/* Whether py/bound.c is used.  Below 3.14 a with-statement allocates two bound methods, which costs more than the lock
+ * does; py/bound.c avoids that.  It is not used
+ *   - from 3.14 on, where ordinary methods are faster;
+ *   - without the GIL, because the free lists would be contended;
+ *   - in a build that lists all objects (--with-trace-refs): an object whose tp_dealloc is called leaves that list, and
+ *     a callable in a free list lives on. */
 #if PY_VERSION_HEX < 0x030E0000 && !defined(Py_GIL_DISABLED) && !defined(Py_TRACE_REFS)
 #define FL_BOUND_CALLABLES 1
 #else
 #define FL_BOUND_CALLABLES 0
 #endif
 
-/* Whether all threads of an interpreter share one lock.  Where a free-threaded build has switched its own on again, for
- * the sake of another extension, that is not told to us: threads are then woken a little early. */
+/* Whether this build has a GIL: then one thread of an interpreter at a time runs Python.  A free-threaded build may
+ * switch a GIL on while it runs, because another extension needs one.  We are not told, and wake threads a little too
+ * early then. */
 #ifdef Py_GIL_DISABLED
 #define FL_HAS_GIL 0
 #else
 #define FL_HAS_GIL 1
 #endif
 
-/* What a type that uses py/bound.c says to install its two methods.  Nothing where bound callables are not used. */
+/* Replaces `__enter__` and `__exit__` of `type` as fl_bound_install does; does nothing where py/bound.c is not used.
+ * Is 0, or -1 with an exception. */
 #if FL_BOUND_CALLABLES
 #define FL_BOUND_INSTALL(state, type, enter_call, exit_call) \
     fl_bound_install((state),                                \
@@ -41,7 +46,8 @@
 #define FL_BOUND_INSTALL(state, type, enter_call, exit_call) ((void)(state), (void)(enter_call), (void)(exit_call), 0)
 #endif
 
-/* The object's own lock, where there is no GIL. */
+/* Between these the thread has the object's own lock, where there is no GIL; with a GIL they do nothing.  The thread
+ * must not wait in between: it lets go of that lock when it detaches. */
 #ifdef Py_BEGIN_CRITICAL_SECTION
 #define FL_BEGIN_CRITICAL_SECTION(object) Py_BEGIN_CRITICAL_SECTION(object)
 #define FL_END_CRITICAL_SECTION() Py_END_CRITICAL_SECTION()
@@ -50,7 +56,8 @@
 #define FL_END_CRITICAL_SECTION() ((void)0)
 #endif
 
-/* Module slots of 3.12 and 3.13. */
+/* The module's slots that say that it works in an interpreter with a GIL of its own (since 3.12), and without a GIL
+ * (since 3.13). */
 #ifdef Py_mod_multiple_interpreters
 #define FL_SLOT_OWN_GIL {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
 #else
@@ -62,51 +69,31 @@
 #define FL_SLOT_NO_GIL
 #endif
 
+/* The exception for a wait that the end of the interpreter makes endless. */
 #if PY_VERSION_HEX >= 0x030D0000
 #define FL_FINALIZATION_ERROR PyExc_PythonFinalizationError
 #else
 #define FL_FINALIZATION_ERROR PyExc_RuntimeError
 #endif
 
-/* While the interpreter shuts down a wait with a timeout goes on to its deadline; since 3.15 it is refused like any
- * other. */
+/* Whether a wait with a timeout is refused while the interpreter shuts down.  A wait without one always is.  Below 3.15
+ * a wait with a timeout goes on to its deadline. */
 #define FL_REFUSES_TIMED_WAITS (PY_VERSION_HEX >= 0x030F0000)
 
-/* 3.11 makes method calls fast on objects whose __dict__ exists, on those that cannot have one, but not on those whose
- * __dict__ is still to be made.  What a new object gets there: a dict, or NULL with or without an exception. */
+/* The __dict__ that a new object gets at once: a new reference to an empty dict, or NULL, with or without an exception.
+ * On 3.11 method calls are slow on an object whose __dict__ is still to be made.  They are fast on one that has its
+ * __dict__, and on one that cannot have any.  Later versions need no early __dict__. */
 #define FL_EARLY_DICT() (PY_VERSION_HEX < 0x030C0000 ? PyDict_New() : NULL)
 
-/* The signature of a lock's __exit__. */
+/* The signature of a lock's __exit__, which is the beginning of its docstring. */
 #if PY_VERSION_HEX >= 0x030F0000
 #define FL_EXIT_SIGNATURE "__exit__($self, exc_type, exc_value, exc_tb, /)\n"
 #else
 #define FL_EXIT_SIGNATURE "__exit__($self, /, *exc_info)\n"
 #endif
 
-/* Whether a profile function watches the calling thread, which is attached. */
-static inline bool
-fl_is_profiled(void)
-{
-    return PyThreadState_Get()->c_profilefunc != NULL;
-}
-
-/* Changes with every change of the type or of a base of it; 0 where it is not known. */
-static inline uint32_t
-fl_type_version(PyTypeObject *type)
-{
-    return __atomic_load_n(&type->tp_version_tag, __ATOMIC_RELAXED);
-}
-
-/* A docstring that other files can see. */
-#define FL_DOC(name, text) const char name[] = PyDoc_STR(text)
-
-/* A method that takes its arguments as a vector, for PyMethodDef.  The API asks for this cast. */
-#define FL_FASTCALL(function) ((PyCFunction)(void (*)(void))(function))
-
-/* The same for a method that also gets the class that defines it. */
-#define FL_METHOD(function) ((PyCFunction)(void (*)(void))(function))
-
-/* Takes the current exception away and returns it (NULL where there is none), and sets one, taking the reference. */
+/* Takes the current exception away.  Returns a new reference to it, or NULL where none is set.  Below 3.12 it may run
+ * Python code, which makes the exception's object. */
 static inline PyObject *
 fl_take_exception(void)
 {
@@ -128,6 +115,8 @@ fl_take_exception(void)
 #endif
 }
 
+/* Sets the exception, which must not be NULL.  Takes over the caller's reference.  Runs no Python code, unless another
+ * exception is set, which it replaces. */
 static inline void
 fl_set_exception(PyObject *exception)
 {
@@ -138,9 +127,11 @@ fl_set_exception(PyObject *exception)
 #endif
 }
 
-/* Whether the interpreter shuts down: then no thread but the calling one will ever run Python again.  Right to the last: it
- * asks no object of Python, of which some are gone by then.  Below 3.13 the runtime stops to be initialized in the step
- * that makes it finalize; it becomes initialized before `site` and the program run. */
+/* Returns whether the interpreter shuts down: then no thread but the calling one will ever run Python again.  Runs no
+ * Python code, and is right to the very end, when objects that a call from Python would need are gone.
+ *
+ * Below 3.13 the public API does not tell.  But there the step that makes the runtime finalize also makes it
+ * uninitialized, and it is initialized before `site` and the program run. */
 static inline bool
 fl_is_finalizing(void)
 {
@@ -151,7 +142,8 @@ fl_is_finalizing(void)
 #endif
 }
 
-/* The attribute, or NULL: with an exception set if it is any but AttributeError. */
+/* Returns object.name, a new reference; NULL without an exception where there is no such attribute; NULL with an
+ * exception where looking fails.  May run Python code. */
 static inline PyObject *
 fl_get_optional_attr(PyObject *object, PyObject *name)
 {
@@ -167,7 +159,8 @@ fl_get_optional_attr(PyObject *object, PyObject *name)
     return value;
 }
 
-/* dict[key]: a new reference, or NULL with an exception, without one where there is none. */
+/* Returns dict[key], a new reference; NULL without an exception where the key is missing; NULL with an exception where
+ * looking fails.  `key` is a str, so it runs Python code only where the dict has keys of other types. */
 static inline PyObject *
 fl_dict_get(PyObject *dict, PyObject *key)
 {
@@ -180,7 +173,8 @@ fl_dict_get(PyObject *dict, PyObject *key)
 #endif
 }
 
-/* dict.setdefault(key, value): a new reference, or NULL with an exception. */
+/* Does dict.setdefault(key, value).  Returns a new reference to what is there afterwards, or NULL with an exception.
+ * `key` is a str, as above. */
 static inline PyObject *
 fl_dict_set_default(PyObject *dict, PyObject *key, PyObject *value)
 {
@@ -191,15 +185,6 @@ fl_dict_set_default(PyObject *dict, PyObject *key, PyObject *value)
 #else
     return Py_XNewRef(PyDict_SetDefault(dict, key, value));
 #endif
-}
-
-/* Whether `name`, a str, is the ASCII string `text`. */
-static inline bool
-fl_is_name(PyObject *name, const char *text)
-{
-    size_t length = strlen(text);
-    return PyUnicode_IS_ASCII(name) && (size_t)PyUnicode_GET_LENGTH(name) == length &&
-           memcmp(PyUnicode_1BYTE_DATA(name), text, length) == 0;
 }
 
 #endif

@@ -1,24 +1,25 @@
 #include "py/method.h"
 
 #include "platform/compiler.h"
+#include "py/args.h"
 
 typedef PyObject *fl_fastcall(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 
 typedef struct {
     PyObject_HEAD
     vectorcallfunc vectorcall;
-    PyTypeObject *type;    /* whose method it is */
-    PyTypeObject *subtype; /* fl_method_share(), or `type` again */
-    fl_fastcall *call;     /* NULL for __init__, which the slot wrapper calls */
-    PyObject *builtin;     /* what the type had before: a method descriptor or a slot wrapper */
-    PyObject *function;    /* what it stands for */
-    PyObject *original;    /* the function of `threading`; NULL where this version has none */
+    PyTypeObject *type;    /* the type that has the method */
+    PyTypeObject *subtype; /* the one of fl_method_share(), or `type` again */
+    fl_fastcall *call;     /* NULL for __init__: `builtin` is a slot wrapper then, and is called */
+    PyObject *builtin;     /* what the type had in its place: a method descriptor or a slot wrapper */
+    PyObject *function;    /* the function that the method stands for */
+    PyObject *original;    /* the function of `threading`; NULL where this version of Python has none */
     PyObject *weakrefs;
 } fl_method;
 
 /* ---- calls ---- */
 
-/* What the method is called on, also by the name `self`; NULL where that is missing. */
+/* Returns the object that the method is called on, by position or by the name `self`; NULL where the call has none. */
 static PyObject *
 object_of(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
@@ -33,7 +34,7 @@ object_of(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
     return NULL;
 }
 
-/* Any call but that of a fast method on an instance of exactly one of our types, without a profiler. */
+/* Makes any call that method_vectorcall does not make. */
 static FL_NOINLINE PyObject *
 call_slow(fl_method *method, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
@@ -75,8 +76,8 @@ method_get(PyObject *self, PyObject *object, PyObject *Py_UNUSED(type))
     return PyMethod_New(self, object);
 }
 
-/* What the type of methods has itself goes before what the function has, but for the names that say where the type
- * stands. */
+/* Looks in the type of the methods first and then in the function.  __doc__ and __module__ are the function's, because
+ * the type's describe the type. */
 static PyObject *
 method_getattro(PyObject *self, PyObject *name)
 {
@@ -130,7 +131,8 @@ method_traverse(PyObject *self, visitproc visit, void *arg)
     return 0;
 }
 
-/* No tp_clear: whoever still has the method may call it.  Its types break every cycle that it is in. */
+/* No tp_clear: whoever still has the method may call it.  Each cycle with a method has a type in it, which breaks the
+ * cycle. */
 static void
 method_dealloc(PyObject *self)
 {
@@ -208,7 +210,7 @@ path_of(const char *owner, PyObject *name)
     return PyUnicode_FromFormat("%s.%U", owner, name);
 }
 
-/* Sets what a user sees of the function.  0, or -1 with an exception. */
+/* Gives the function the docstring of `builtin`, and the name of our package.  0, or -1 with an exception. */
 static int
 describe(PyObject *function, PyObject *builtin)
 {
@@ -223,8 +225,8 @@ describe(PyObject *function, PyObject *builtin)
     return status;
 }
 
-/* A function of this module's copy alone, which finds `builtin` under `path` in `native`: the same code as `function`, and the
- * same defaults; without annotations, as in `threading`.  NULL with an exception. */
+/* Makes a copy of `function` for this interpreter's module alone; NULL with an exception.  The copy has the same code
+ * and defaults, finds `builtin` as native[path], and has no annotations, as in `threading`. */
 static PyObject *
 make_function(fl_state *state, PyObject *path, PyObject *function, PyObject *builtin)
 {
@@ -239,7 +241,7 @@ make_function(fl_state *state, PyObject *path, PyObject *function, PyObject *bui
     return copy;
 }
 
-/* The method in the place of `builtin`, or NULL with an exception. */
+/* Makes the method that goes in the place of `builtin`; NULL with an exception. */
 static PyObject *
 make_method(fl_state *state, PyTypeObject *type, PyObject *builtin, PyObject *function, PyObject *original)
 {
@@ -263,8 +265,8 @@ make_method(fl_state *state, PyTypeObject *type, PyObject *builtin, PyObject *fu
     return (PyObject *)method;
 }
 
-/* What the type does not have in C: another name of a method (`__enter__ = acquire`), or Python code as it is.  0, or -1 with
- * an exception. */
+/* Puts `value` into the type, which has nothing of this name in C.  Where `value` is another name of a method
+ * (`__enter__ = acquire`), the type gets that method again.  0, or -1 with an exception. */
 static int
 install_python(PyTypeObject *type, PyObject *name, PyObject *value)
 {
@@ -374,13 +376,13 @@ fl_method_is_original(fl_state *state, PyTypeObject *type, const char *owner, co
 }
 
 FL_SLOW bool
-fl_method_watch_slow(fl_method_watch *watch, PyTypeObject *type)
+fl_method_watch_holds_slow(fl_method_watch *watch, PyTypeObject *type)
 {
     fl_state *state = PyModule_GetState(PyType_GetModuleByDef(type, &fl_module_def));
-    unsigned int version = fl_type_version(type); /* before the look, which may give the type one */
+    unsigned int version = fl_type_version(type); /* read first: a change during the look must not be missed */
     int original = fl_method_is_original(state, type, watch->owner, watch->name);
     if (original < 0) {
-        PyErr_Clear(); /* whoever calls the method instead gets it again */
+        PyErr_Clear(); /* the caller looks the method up instead, and gets the exception again */
     }
     if (original > 0) {
         __atomic_store_n(&watch->version, version, __ATOMIC_RELAXED);

@@ -1,5 +1,5 @@
-/* What one interpreter's copy of the module owns.  Nothing here changes after the module has been executed, but for `patched`
- * and what the watches have seen. */
+/* What one interpreter's copy of the module owns.  After the module's execution only `patched` changes, and the
+ * versions in the watches. */
 
 #ifndef FL_STATE_H
 #define FL_STATE_H
@@ -7,27 +7,28 @@
 #include "platform/atomic.h"
 #include "py/compat.h"
 
-/* Remembers that a method of a type is the original, for as long as the type does not change: see py/method.h. */
+/* Remembers the last type whose method was found to be the original one, until that type changes:
+ * fl_method_watch_holds. */
 typedef struct {
     const char *owner; /* "Semaphore" */
     const char *name;  /* "release" */
-    uint32_t version;
+    uint32_t version;  /* of that type; 0 at first */
 } fl_method_watch;
 
-/* The objects of the state: all that the garbage collector has to know.
+/* The objects of the state, which the garbage collector has to know.
  *
- * bound_type, bound_descriptor_type   py/bound.c; NULL where it is not used
- * method_type                         py/method.c
- * lock_meta, thread_..._type          types/kind.c
- * stdlib_...                          what `threading` has under that name when this module is imported: for the exceptions
- *                                     of bad calls, and for objects that are open (types/inside.h).  stdlib_rlock is
- *                                     _thread.RLock; stdlib_make_rlock is threading.RLock, a function, which works as long
- *                                     as its module is whole.
+ * bound_type, bound_descriptor_type   of py/bound.c; NULL where that is not used
+ * method_type                         of py/method.c
+ * lock_meta, thread_..._type          of types/kind.c
+ * stdlib_...                          what `threading` has under that name when this module is imported.  It raises the
+ *                                     exceptions of bad calls, and runs objects that are open (types/inside.h).
+ * stdlib_rlock, stdlib_make_rlock     _thread.RLock, a type, and threading.RLock, a function.  The function needs the
+ *                                     contents of its module, which the interpreter empties at exit; the type does not.
  * stdlib_release_save, ..._restore    functions of threading.Condition
  * broken_barrier_error                threading.BrokenBarrierError
- * methods                             a dict of what pyfastlock._methods has.  Not the module: at exit the interpreter
- *                                     empties modules while objects of ours are still used
- * originals                           a dict, by "Class.name": the methods as they were installed */
+ * methods                             a dict of what pyfastlock._methods has.  It is not the module's own dict, because
+ *                                     at exit the interpreter empties modules while objects of ours are still used.
+ * originals                           a dict from "Class.name" to the method that fl_method_install put there */
 #define FL_STATE_OBJECTS(X)                 \
     X(PyTypeObject, lock_type)              \
     X(PyTypeObject, rlock_type)             \
@@ -56,23 +57,25 @@ typedef struct {
     X(PyObject, methods)                    \
     X(PyObject, originals)
 
-/* How many methods of a Condition are called by others of its methods, or by those of a Condition over it. */
+/* How many methods of a Condition are called by its other methods, or by a Condition that has it as its lock:
+ * types/condition_replaced.c. */
 enum { FL_CONDITION_METHODS = 7 };
 
 typedef struct {
 #define FL_STATE_FIELD(type, name) type *name;
     FL_STATE_OBJECTS(FL_STATE_FIELD)
 #undef FL_STATE_FIELD
-    /* Our Condition's methods, as its type had them at first: types/condition_replaced.c. */
+    /* Those methods, as the type Condition had them at first. */
     PyObject *condition_stock[FL_CONDITION_METHODS];
-    fl_atomic_u32 patched; /* types/kind.c */
+    fl_atomic_u32 patched; /* whether `threading` is patched: types/kind.h */
     fl_method_watch semaphore_release;
     fl_method_watch bounded_release;
 } fl_state;
 
 extern PyModuleDef fl_module_def;
 
-/* The state for an object of one of our types or a subclass of one.  Never fails. */
+/* Returns the state of the module that the object's type is from.  The type is one of ours or a subclass of one, so it
+ * never fails.  Runs no Python code. */
 static inline fl_state *
 fl_state_of(PyObject *object)
 {

@@ -2,6 +2,7 @@
 
 #include "types/barrier.h"
 
+#include "py/define.h"
 #include "py/method.h"
 
 const void *
@@ -108,7 +109,8 @@ wait_with(PyObject *self, fl_call call, int64_t timeout_ns, fl_blocker *blocker)
     return NULL;
 }
 
-/* The blocker of a wait with a wrong timeout, which is found by those who have to wait only, as in the standard library. */
+/* The blocker of a wait with a wrong timeout, which is found by those who have to wait only, as in the standard
+ * library. */
 typedef struct {
     fl_py_blocker blocker;
     PyObject *exception;

@@ -3,6 +3,7 @@
 #include "types/condition.h"
 
 #include "py/bound.h"
+#include "py/define.h"
 #include "py/method.h"
 
 /* Whether `lock` has what a condition needs, which is asked for at once as in the standard library.  0, or -1 with

@@ -1,19 +1,24 @@
-/* The parts of pyfastlock.Condition, for its type. */
+/* What the files of pyfastlock.Condition use of each other: condition.c, condition_lock.c, condition_wait.c and
+ * condition_replaced.c. */
 
 #ifndef FL_CONDITION_H
 #define FL_CONDITION_H
 
+#include "py/method.h"
 #include "types/types.h"
 
-/* The lock that is not one of ours.  A borrowed reference, or NULL with an exception where __init__ was not
- * called or the garbage collector took it. */
+/* Returns the lock, of any kind: a borrowed reference, or NULL with an exception where __init__ has not been called or
+ * the garbage collector has cleared the lock.  The caller takes a reference before it runs Python code.  Runs none
+ * itself. */
 PyObject *fl_condition_foreign_lock(fl_condition_object *self);
 
-/* Whether the calling thread holds the lock; for one that does not know, whether anybody does.  -1 with an
- * exception. */
+/* Returns whether the calling thread holds the lock: 1, 0, or -1 with an exception.  A lock that does not know its
+ * holder says whether any thread holds it.  Runs Python code where the lock is foreign. */
 int fl_condition_owns(fl_condition_object *self);
 
-/* Which methods a subclass, an attribute of the instance or an assignment to the type has replaced. */
+/* ---- replaced methods: condition_replaced.c ---- */
+
+/* A method is replaced where a subclass, an attribute of the instance or an assignment to the type hides ours. */
 enum {
     FL_REPLACED_WAIT = 1 << 0,
     FL_REPLACED_NOTIFY = 1 << 1,
@@ -22,14 +27,16 @@ enum {
     FL_REPLACED_ACQUIRE_RESTORE = 1 << 4,
     FL_REPLACED_ACQUIRE = 1 << 5,
     FL_REPLACED_RELEASE = 1 << 6,
-    /* What a wait does with its lock. */
+    /* The methods that a wait calls to handle its lock. */
     FL_REPLACED_LOCK = FL_REPLACED_IS_OWNED | FL_REPLACED_RELEASE_SAVE | FL_REPLACED_ACQUIRE_RESTORE,
 };
 
-/* Some of the above, 0 where nothing is replaced, or -1 with an exception. */
+/* Returns which methods are replaced: some FL_REPLACED_ bits, 0 for none, or -1 with an exception.  Python code runs
+ * only where fl_condition_is_stock does not hold. */
 int fl_condition_replaced_slow(fl_condition_object *self);
 
-/* Whether it is known that nothing is replaced.  Two loads and a comparison. */
+/* Returns whether the Condition has been seen with no method replaced, and its type is unchanged since.  Runs no Python
+ * code. */
 static inline bool
 fl_condition_is_stock(fl_condition_object *self)
 {
@@ -43,10 +50,17 @@ fl_condition_replaced(fl_condition_object *self)
     return FL_LIKELY(fl_condition_is_stock(self)) ? 0 : fl_condition_replaced_slow(self);
 }
 
-/* Whether the Condition's method of this name, one of those above, is replaced: 1, 0, or -1 with an exception. */
+/* Returns whether the method `name`, which has one of the bits above, is replaced: 1, 0, or -1 with an exception.  Runs
+ * Python code where fl_condition_replaced does. */
 int fl_condition_has_replaced(PyObject *self, const char *name);
 
-/* Waiting and notifying, in condition_wait.c. */
+/* ---- methods ----
+ *
+ * They take their arguments as their PyMethodDef in condition.c says, and return a new reference, or NULL with an
+ * exception.  They run Python code for bad arguments, replaced methods and foreign locks. */
+
+/* Waiting and notifying: condition_wait.c.  The waits block.  After a wait its caller holds the lock again, also where
+ * the wait raises; fl_foreign_wait and FL_COND_LOCK_LOST name the exceptions. */
 PyObject *fl_condition_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 PyObject *fl_condition_wait_for(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 PyObject *fl_condition_notify(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
@@ -59,7 +73,7 @@ extern const char fl_condition_notify_doc[];
 extern const char fl_condition_notify_all_doc[];
 extern const char fl_condition_notifyAll_doc[];
 
-/* The methods of the lock, in condition_lock.c. */
+/* What the lock does: condition_lock.c.  Those that take the lock block. */
 PyObject *fl_condition_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 PyObject *fl_condition_release(PyObject *self, PyObject *ignored);
 PyObject *fl_condition_locked(PyObject *self, PyObject *ignored);
@@ -80,7 +94,7 @@ extern const char fl_condition_release_save_doc[];
 extern const char fl_condition_acquire_restore_doc[];
 extern const char fl_condition_at_fork_reinit_doc[];
 
-/* For py/bound.h. */
+/* `__enter__` and `__exit__` for py/bound.h: condition_lock.c. */
 PyObject *fl_condition_bound_enter(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames);
 PyObject *fl_condition_bound_exit(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames);
 

@@ -1,6 +1,7 @@
 /* The methods of the lock, as a Condition has them. */
 
 #include "py/bound.h"
+#include "py/define.h"
 #include "types/condition.h"
 #include "types/foreign.h"
 

@@ -1,14 +1,14 @@
 /* Which methods of a Condition are not its own any more.
  *
- * wait() and notify() of the standard library's Condition call self._is_owned() and more, so what replaces these is called
- * there: a method of a subclass, an attribute of the instance, an assignment to the class.  Here they are called only
- * where they are replaced.
+ * wait() and notify() of the standard library's Condition call self._is_owned() and more, so what replaces these is
+ * called there: a method of a subclass, an attribute of the instance, an assignment to the class.  Here they are called
+ * only where they are replaced.
  *
- * A Condition remembers the version of its type for which nothing was replaced (`stock_version`).  Any change of the type
- * or of a base gives it another version, or 0 until somebody looks a name up.
+ * A Condition remembers the version of its type for which nothing was replaced (`stock_version`).  Any change of the
+ * type or of a base gives it another version, or 0 until somebody looks a name up.
  *
- * The standard library's Condition copies `_is_owned`, `_release_save` and `_acquire_restore` from a lock that has them into
- * the instance, where they hide those of a subclass.  So a subclass's are called only where the lock has none. */
+ * The standard library's Condition copies `_is_owned`, `_release_save` and `_acquire_restore` from a lock that has them
+ * into the instance, where they hide those of a subclass.  So a subclass's are called only where the lock has none. */
 
 #include "types/condition.h"
 

@@ -1,6 +1,7 @@
 /* Waiting and notifying, over core/cond.h for our own locks and types/foreign.h for others. */
 
 #include "platform/clock.h"
+#include "py/define.h"
 #include "types/condition.h"
 #include "types/foreign.h"
 

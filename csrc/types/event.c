@@ -2,6 +2,7 @@
 
 #include "core/event.h"
 
+#include "py/define.h"
 #include "py/method.h"
 #include "types/inside.h"
 #include "types/types.h"

@@ -1,30 +1,32 @@
 /* Waiting with a lock that is not ours.
  *
- * A wait queues itself, releases the lock, sleeps and takes the lock back.  It comes back with the lock, whatever happens,
- * and so it has to know after each call that raised whether the call has done its work.  A signal handler may raise in any
- * call that runs Python code, and a lock may raise by itself.  A lock that is held is not thereby held by us: whoever takes
- * another thread's hold for its own comes back without the lock, and its caller then frees the other thread's.
+ * A wait queues itself, releases the lock, sleeps and takes the lock back.  It comes back with the lock, whatever
+ * happens, and so it has to know after each call that raised whether the call has done its work.  A signal handler may
+ * raise in any call that runs Python code, and a lock may raise by itself.  A lock that is held is not thereby held by
+ * us: whoever takes another thread's hold for its own comes back without the lock, and its caller then frees the other
+ * thread's.
  *
- * F1  What is called is looked up before the lock is released, and as deep as possible.  A Condition hands its calls on to
- *     its lock, so ours and the standard library's are followed down to the lock that they stand on (find_method).
- * F2  A method written in C that raises has not done its work: it is called again.  F1 makes this the rule, for Conditions
- *     over locks of ours and of the standard library, too.
- * F3  A method written in Python, or anything else that can be called, may raise before its work and after it.  Then the
- *     answers that prove something are collected, once a millisecond (is_held):
+ * F1  What is called is looked up before the lock is released, and as deep as possible.  A Condition hands its calls on
+ *     to its lock, so ours and the standard library's are followed down to the lock that they stand on (find_method).
+ * F2  A method written in C that raises has not done its work: it is called again.  F1 makes this the rule, for
+ *     Conditions over locks of ours and of the standard library, too.
+ * F3  A method written in Python, or anything else that can be called, may raise before its work and after it.  Then
+ *     the answers that prove something are collected, once a millisecond (is_held):
  *       - `_is_owned` says no: we do not hold it.  A yes proves nothing: the method may ask whether anybody holds it.
  *       - acquire(False) takes the lock, and a second one does not: nobody held it before.
- *       - acquire(False) takes the lock twice: it is recursive, so it knows its owner.  Both are undone, and `_is_owned`
- *         is believed.
+ *       - acquire(False) takes the lock twice: it is recursive, so it knows its owner.  Both are undone, and
+ *         `_is_owned` is believed.
  *       - there is no other thread: nobody else holds it.
- *     Otherwise somebody holds it.  If that is another thread, it lets go some time.  So the lock is ours when it has been
- *     held for FL_FOREIGN_PATIENCE_NS.
- * F4  A release that raises is judged in the same way, and the lock is taken back if it is not held any more.  How often it
- *     was held is not known then, if it was `_release_save` that raised.
- * F5  The first exception of all is raised, when the lock is held.  A notification that reached the wait goes to another
- *     waiter.
- * F6  A notification wakes the waiter, and never moves it to the queue of the condition's lock, which it would not wait for
- *     as the core expects: waiter->is_only_woken.  The release may fork: nobody is just being woken then, because who notifies
- *     does not detach before everybody is awake, and Python's fork() waits for the GIL or stops all threads. */
+ *     Otherwise somebody holds it.  If that is another thread, it lets go some time.  So the lock is ours when it has
+ *     been held for FL_FOREIGN_PATIENCE_NS.
+ * F4  A release that raises is judged in the same way, and the lock is taken back if it is not held any more.  How
+ *     often it was held is not known then, if it was `_release_save` that raised.
+ * F5  The first exception of all is raised, when the lock is held.  A notification that reached the wait goes to
+ *     another waiter.
+ * F6  A notification wakes the waiter, and never moves it to the queue of the condition's lock, which it would not wait
+ *     for as the core expects: waiter->is_only_woken.  The release may fork: nobody is just being woken then, because
+ *     who notifies does not detach before everybody is awake, and Python's fork() waits for the GIL or stops all
+ *     threads. */
 
 #include "types/foreign.h"
 
@@ -37,7 +39,8 @@ static const fl_cond_lock NOT_OURS = {NULL, NULL};
 /* Longer than locks are held, shorter than a hang. */
 static const int64_t FL_FOREIGN_PATIENCE_NS = INT64_C(5) * 1000 * 1000 * 1000;
 
-/* How often a lock that raises is tried without a pause.  A lock that is broken for good is given up after the patience. */
+/* How often a lock that raises is tried without a pause.  A lock that is broken for good is given up after the
+ * patience. */
 enum { FL_FOREIGN_ATTEMPTS = 100 };
 
 /* More than Conditions are ever stacked; in a circle of them the search ends. */
@@ -203,8 +206,8 @@ step_down(fl_state *state, PyObject *lock, PyObject *callable, wanted *what)
     return is_condition(state, of) && of != lock ? Py_NewRef(of) : NULL;
 }
 
-/* The lock of a Condition of ours that hands the call on: a new reference, or NULL, with an exception or where it does not
- * hand it on. */
+/* The lock of a Condition of ours that hands the call on: a new reference, or NULL, with an exception or where it does
+ * not hand it on. */
 static PyObject *
 handed_on_to(fl_state *state, PyObject *lock, const char *name)
 {
@@ -294,8 +297,8 @@ was_held(PyObject *lock, bool is_restored, PyObject **first)
     return is_recursive && says_owned(lock, first) > 0;
 }
 
-/* After a call that raised.  `is_restored`: a lock that is not held is taken back by `_acquire_restore`, so that it is not
- * enough to hold it.  No exception is set, before and after. */
+/* After a call that raised.  `is_restored`: a lock that is not held is taken back by `_acquire_restore`, so that it is
+ * not enough to hold it.  No exception is set, before and after. */
 static bool
 is_held(PyObject *lock, bool is_restored, PyObject **first)
 {
@@ -328,8 +331,8 @@ call_take(const method *take, PyObject *saved)
     return result != NULL;
 }
 
-/* For a lock in C that keeps raising, without any wait that a signal could interrupt: 1 where it is taken now, 0 where it
- * works and somebody else holds it, -1 where it raised again. */
+/* For a lock in C that keeps raising, without any wait that a signal could interrupt: 1 where it is taken now, 0 where
+ * it works and somebody else holds it, -1 where it raised again. */
 static int
 call_take_at_once(const method *take, PyObject **first)
 {

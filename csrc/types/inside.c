@@ -1,6 +1,7 @@
 #include "types/inside.h"
 
 #include "platform/clock.h"
+#include "py/define.h"
 #include "types/types.h"
 
 /* The attribute in the __dict__: a new reference, or NULL with or without an exception. */

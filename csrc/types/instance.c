@@ -116,27 +116,3 @@ fl_instance_repr(PyObject *self, const char *format, ...)
     Py_XDECREF(state);
     return repr;
 }
-
-int
-fl_is_less(PyObject *value, long least)
-{
-    PyObject *limit = PyLong_FromLong(least);
-    int less = limit ? PyObject_RichCompareBool(value, limit, Py_LT) : -1;
-    Py_XDECREF(limit);
-    return less;
-}
-
-int
-fl_as_count(PyObject *value, uint64_t *count)
-{
-    PyObject *index = PyNumber_Index(value);
-    if (index == NULL) {
-        return -1;
-    }
-    *count = PyLong_AsUnsignedLongLong(index);
-    if (*count == UINT64_MAX && PyErr_Occurred()) { /* larger, or an __index__ that says something else than `<` */
-        PyErr_Clear();
-    }
-    Py_DECREF(index);
-    return 0;
-}

@@ -1,5 +1,5 @@
-/* What the types without a Python lock share: Event, Semaphore and Barrier are written in Python in the standard
- * library, so their objects have attributes and weak references, and say what they are in the same way. */
+/* What Event, Semaphore and Barrier share.  The standard library writes them in Python, so their objects have
+ * attributes and weak references, and all show themselves in the same way. */
 
 #ifndef FL_INSTANCE_H
 #define FL_INSTANCE_H
@@ -7,23 +7,28 @@
 #include "py/args.h"
 #include "py/compat.h"
 
-/* The beginning of their objects. */
+/* How their objects begin. */
 typedef struct {
     PyObject_HEAD
     PyObject *dict;
     PyObject *weakrefs;
-    PyObject *adopter; /* the condition that took the waiters when the object was opened (types/inside.h), or NULL */
+    PyObject *adopter; /* the Condition that took over the waiters when the object was opened, or NULL */
 } fl_instance;
 
-/* A new object of exactly `type`, a type of ours, which the caller sets up and tracks; NULL with an exception. */
+/* Allocates an object of `type`, which is one of our types and no subclass.  Returns a new reference, or NULL with an
+ * exception.  The caller sets up what follows the fl_instance, and then lets the collector track the object. */
 #define FL_INSTANCE_NEW(struct_type, type) ((struct_type *)fl_instance_clean(PyObject_GC_New(struct_type, (type))))
+
+/* Sets up the fl_instance of an object that has just been allocated, and returns the object.  NULL stays NULL. */
 void *fl_instance_clean(void *object);
 
-/* For the types whose methods are short, before the object is tracked: what FL_EARLY_DICT() says. */
+/* Gives the object its __dict__ where FL_EARLY_DICT() makes one.  For the types whose methods are so short that looking
+ * them up is most of their cost, before the object is tracked.  Sets no exception: without the dict the object works,
+ * too. */
 void fl_instance_make_fast(void *object);
 
-/* Whether nobody has given the object an attribute.  Without the GIL only an object that never had a __dict__ is known to
- * be so: another thread may free the dict that is looked into. */
+/* Returns whether the object has no attributes of its own.  Runs no Python code.  Without the GIL an object that has a
+ * __dict__ counts as one that has attributes: another thread may free the dict while we look into it. */
 static inline bool
 fl_instance_is_bare(PyObject *self)
 {
@@ -31,25 +36,30 @@ fl_instance_is_bare(PyObject *self)
     return dict == NULL || (FL_HAS_GIL && PyDict_GET_SIZE(dict) == 0);
 }
 
-/* The __dict__ where there is one: a new reference, as another thread may replace it, or NULL without an exception. */
+/* Returns the __dict__, or NULL, without an exception, where there is none yet.  It is a new reference, because another
+ * thread may replace the __dict__.  Works for a Condition, too, whose
+ * object begins with the same two fields.  Runs no Python code. */
 PyObject *fl_instance_own_dict(PyObject *self);
 
-/* For the tp_vectorcall of a type: whether nobody has replaced its __new__ or its __init__, which `init` is. */
+/* Returns whether tp_vectorcall may make an object of this type by itself: nobody has replaced the type's __new__, nor
+ * its __init__, which was `init`.  Runs no Python code. */
 static inline bool
 fl_instance_is_created_here(PyObject *type, initproc init)
 {
     return ((PyTypeObject *)type)->tp_init == init && ((PyTypeObject *)type)->tp_new == PyBaseObject_Type.tp_new;
 }
 
-/* Calls the type as if it had no tp_vectorcall. */
+/* Calls the type as if it had no tp_vectorcall.  Returns a new reference, or NULL with an exception.  Runs Python
+ * code. */
 PyObject *fl_instance_create_ordinary(PyObject *type, fl_call call);
 
-/* Slots for a type that has nothing else to visit. */
+/* The slots of a type whose objects own nothing but the fl_instance. */
 int fl_instance_traverse(PyObject *self, visitproc visit, void *arg);
 int fl_instance_clear(PyObject *self);
 void fl_instance_dealloc(PyObject *self);
 
-/* For the tp_dealloc of a type that has: itself, and its tp_clear. */
+/* Does the work of a tp_dealloc for a type whose objects own more: clears weak references and the object, and frees it.
+ * `dealloc` is that tp_dealloc itself, `clear` the type's tp_clear. */
 void fl_instance_dealloc_as(PyObject *self, destructor dealloc, inquiry clear);
 
 #define FL_INSTANCE_MEMBERS                                                              \
@@ -61,13 +71,8 @@ void fl_instance_dealloc_as(PyObject *self, destructor dealloc, inquiry clear);
 
 #define FL_INSTANCE_DICT {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL}
 
-/* "<module.Name at 0x...: " and then what the format makes, as PyUnicode_FromFormat, and ">". */
+/* Returns "<module.Name at 0x...: STATE>", or NULL with an exception.  `format` and what follows make STATE, as for
+ * PyUnicode_FromFormat.  May run Python code: the type's __module__ and __qualname__ may be anything. */
 PyObject *fl_instance_repr(PyObject *self, const char *format, ...);
-
-/* Whether `value`, an int or what can be compared with one, is less than `least`; -1 with an exception. */
-int fl_is_less(PyObject *value, long least);
-
-/* `value` as a number; UINT64_MAX for a larger one.  It is known not to be negative.  0, or -1 with a TypeError. */
-int fl_as_count(PyObject *value, uint64_t *count);
 
 #endif

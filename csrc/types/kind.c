@@ -1,5 +1,7 @@
 #include "types/kind.h"
 
+#include "py/define.h"
+
 /* Whether the type is one of our two and not a subclass.  Subclasses are classes of Python, which can be changed. */
 static bool
 is_exact(PyTypeObject *type)
@@ -135,9 +137,9 @@ static PyType_Spec meta_spec = {
     .slots = meta_slots,
 };
 
-/* PyType_FromMetaclass refuses a metaclass with a __new__, which ABCMeta has, so the type is changed afterwards.  A type
- * is as large as one of `type`'s, because ABCMeta is a class of Python without fields; what its __new__ adds to a class
- * is missing, and is not used, as `check` does not ask ABCMeta about our two types. */
+/* PyType_FromMetaclass refuses a metaclass with a __new__, which ABCMeta has, so the type is changed afterwards.  A
+ * type is as large as one of `type`'s, because ABCMeta is a class of Python without fields; what its __new__ adds to a
+ * class is missing, and is not used, as `check` does not ask ABCMeta about our two types. */
 void
 fl_kind_set_meta(fl_state *state, PyTypeObject *type)
 {

@@ -2,6 +2,7 @@
 
 #include "platform/clock.h"
 #include "py/block.h"
+#include "py/define.h"
 #include "types/types.h"
 
 /* The standard library's lock of that kind, for bad calls. */

@@ -1,12 +1,17 @@
-/* Locking, as Python calls it: acquire(), release() and what belongs to them, for all three types that have them.
+/* Locking, as Python calls it: acquire(), release() and what belongs to them, for the three types that have them.
  *
- * A Lock, an RLock and a Condition have the same methods over two kinds of mutexes.  Each function here takes the kind and
- * the mutex.  In lock.c and rlock.c the kind is a constant, and the compiler drops the other half; a Condition knows it at
- * run time only.
+ * Lock, RLock and Condition have the same methods over two kinds of mutexes.  Each function here takes the kind and the
+ * mutex.  In lock.c and rlock.c the kind is a constant, and the compiler drops the code for the other kind.  A
+ * Condition knows the kind only at run time.
  *
- * A fast path is inline and one attempt; what follows it is called last, so that the fast path saves no registers.
+ * A fast path is inline and makes one attempt.  It calls the slow path as its last step, and so saves no registers.
  *
- * `self` is the object that the call was made on: for its module, and for the exceptions of bad calls. */
+ * Each function that stands for a method returns the method's result, a new reference, or NULL with an exception.  The
+ * caller holds a reference to the object that the mutex lies in.  `self` is the object that the method was called on, a
+ * lock or a Condition; it leads to the module's state and to the exceptions of bad calls.
+ *
+ * A function that takes a mutex blocks while another thread holds it, and runs signal handlers meanwhile.  A function
+ * that parses arguments may run Python code.  All others do neither. */
 
 #ifndef FL_LOCKING_H
 #define FL_LOCKING_H
@@ -18,32 +23,34 @@
 #include "py/compat.h"
 
 typedef enum {
-    FL_FOREIGN,   /* a Condition's lock that is not one of ours: nothing here takes it */
+    FL_FOREIGN,   /* a Condition's lock that is not one of ours; only fl_locking_ops takes this kind */
     FL_PLAIN,     /* an fl_mutex */
     FL_RECURSIVE, /* an fl_rmutex */
 } fl_lock_kind;
 
-/* How the core waits for a mutex of that kind; NULL for FL_FOREIGN. */
+/* Returns what the core does with a mutex of that kind, or NULL for FL_FOREIGN. */
 static inline const fl_lock_ops *
 fl_locking_ops(fl_lock_kind kind)
 {
     return kind == FL_RECURSIVE ? &fl_rmutex_ops : kind == FL_PLAIN ? &fl_mutex_ops : NULL;
 }
 
+/* Returns whether any thread holds the mutex. */
 static inline bool
 fl_locking_is_locked(fl_lock_kind kind, void *mutex)
 {
     return kind == FL_RECURSIVE ? fl_rmutex_is_locked(mutex) : fl_mutex_is_locked(mutex);
 }
 
-/* Whether the calling thread holds the mutex; a plain one does not know its holder, and says whether anybody does. */
+/* Returns whether the calling thread holds the mutex.  A plain mutex does not know its holder: then the answer is
+ * whether any thread holds it. */
 static inline bool
 fl_locking_is_owned(fl_lock_kind kind, void *mutex)
 {
     return kind == FL_RECURSIVE ? fl_rmutex_is_owned(mutex) : fl_mutex_is_locked(mutex);
 }
 
-/* acquire() without arguments.  Returns True, or NULL with an exception. */
+/* acquire() without arguments: takes the mutex, and returns True. */
 PyObject *fl_locking_lock_slow(fl_lock_kind kind, void *mutex);
 
 static inline PyObject *
@@ -56,7 +63,8 @@ fl_locking_lock(fl_lock_kind kind, void *mutex)
     return fl_locking_lock_slow(kind, mutex);
 }
 
-/* release().  Returns None, or NULL with an exception where the mutex is not held. */
+/* release(): releases the mutex once, and returns None.  RuntimeError where the mutex is not held, or, if it is
+ * recursive, not by the calling thread.  `policy` says whom the release wakes: core/lock_word.h. */
 PyObject *fl_locking_unlock_slow(fl_lock_kind kind, void *mutex, fl_wake_policy policy);
 
 static inline PyObject *
@@ -69,14 +77,14 @@ fl_locking_unlock(fl_lock_kind kind, void *mutex, fl_wake_policy policy)
     return fl_locking_unlock_slow(kind, mutex, policy);
 }
 
-/* acquire(*args).  Returns a bool, or NULL with an exception.  Each kind has a function of its own: a timed acquire() of a
- * free lock does not pay for the other one. */
+/* acquire(...) with any arguments: returns whether it has taken the mutex.  Each kind has a function of its own, so that
+ * a timed acquire() of a free lock does not pay for the other kind. */
 PyObject *fl_locking_acquire_plain(void *mutex, PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                                    PyObject *kwnames);
 PyObject *fl_locking_acquire_recursive(void *mutex, PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                                        PyObject *kwnames);
 
-/* The same by the kind. */
+/* Does the same for a mutex of the given kind. */
 static inline PyObject *
 fl_locking_acquire_with(fl_lock_kind kind, void *mutex, PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                         PyObject *kwnames)
@@ -85,7 +93,7 @@ fl_locking_acquire_with(fl_lock_kind kind, void *mutex, PyObject *self, PyObject
                                 : fl_locking_acquire_plain(mutex, self, args, nargs, kwnames);
 }
 
-/* acquire(*args), with the usual call first. */
+/* Does the same, and has a fast path for no arguments. */
 static inline PyObject *
 fl_locking_acquire(fl_lock_kind kind, void *mutex, PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)
@@ -96,30 +104,35 @@ fl_locking_acquire(fl_lock_kind kind, void *mutex, PyObject *self, PyObject *con
     return fl_locking_acquire_with(kind, mutex, self, args, nargs, kwnames);
 }
 
-/* acquire(*args), by another name of it, `method`: for a call that the standard library judges first. */
+/* Does the same for `method`, another name of acquire, whose arguments may be restricted: the standard library checks
+ * the arguments first. */
 PyObject *fl_locking_acquire_as(fl_lock_kind kind, void *mutex, PyObject *self, const char *method, fl_call call);
 
-/* __exit__(*args), after the standard library has judged the arguments. */
+/* __exit__(...) with any arguments: the standard library checks the arguments, then the mutex is released as by
+ * release(). */
 PyObject *fl_locking_exit_with(fl_lock_kind kind, void *mutex, PyObject *self, fl_call call, fl_wake_policy policy);
 
-/* _release_save(): (count, owner) of a recursive mutex, None of a plain one.  NULL with an exception where the mutex is not
- * held, or the pair cannot be made: then it stays held. */
+/* _release_save(): releases the mutex as often as it is held.  Returns the pair (count, owner) for a recursive mutex,
+ * None for a plain one.  Where it raises nothing has been released. */
 PyObject *fl_locking_release_save(fl_lock_kind kind, void *mutex);
 
-/* _acquire_restore(saved), whatever signals arrive.  Returns None, or NULL with an exception. */
+/* _acquire_restore(saved): takes the mutex as often as _release_save() released it, and returns None.  Signals do not
+ * interrupt the wait, and their handlers run later. */
 PyObject *fl_locking_acquire_restore(fl_lock_kind kind, void *mutex, PyObject *self, PyObject *saved);
 
 /* ---- for the types Lock and RLock: types/locking_methods.h ---- */
 
-/* How their objects begin. */
+/* How the objects of the two types begin. */
 typedef struct {
     PyObject_HEAD
     PyObject *weakrefs;
 } fl_locking_object;
 
+/* The tp_dealloc of both types.  Runs the callbacks of weak references. */
 void fl_locking_dealloc(PyObject *self);
 
-/* For a tp_new: the exception for arguments that `stdlib` does not take.  0, or -1 with it. */
+/* Checks the arguments of a tp_new: where there are any, `stdlib`, the standard library's constructor, is called with
+ * them.  Returns 0, or -1 with the exception that it raises. */
 int fl_locking_check_new(PyObject *stdlib, PyObject *args, PyObject *kwargs);
 
 extern PyMemberDef fl_locking_members[];

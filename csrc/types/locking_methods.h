@@ -1,18 +1,21 @@
 /* What Lock and RLock have in common, written once: methods, creation, the type.
  *
+ * This is a template, because the kind has to be a constant in the fast paths: they are most of what a lock costs.
+ *
  * lock.c and rlock.c include this file, each once, after they have defined:
  *   NAME(suffix)   lock_##suffix or rlock_##suffix
  *   KIND           FL_PLAIN or FL_RECURSIVE
  *   OBJECT         the struct, which begins as fl_locking_object and has the mutex in `mutex`
  *   INIT           makes a mutex free
- *   CONSTRUCTOR    of the state: what the standard library makes such a lock by, for bad arguments
- *   TYPE_NAME      the type's, with its module
- *   FLAGS          of the type, besides those that both have
- * and the docstrings NAME(acquire_doc), NAME(release_doc), NAME(locked_doc), NAME(doc).  Below it they define NAME(methods),
- * NAME(new) and NAME(repr).
+ *   CONSTRUCTOR    the member of fl_state that has the standard library's constructor, for the exceptions of bad calls
+ *   TYPE_NAME      the type's name, with its module
+ *   FLAGS          flags of the type, besides those that both types have
+ *   the docstrings NAME(acquire_doc), NAME(release_doc), NAME(locked_doc), NAME(doc)
  *
- * It is a template and not a set of functions because the kind has to be a constant: the fast paths are the price of a lock. */
+ * After the include they define NAME(methods), NAME(new) and NAME(repr).  Results are as Python wants them: a new
+ * reference, or NULL with an exception. */
 
+/* Returns the object's mutex. */
 static inline void *
 NAME(core)(PyObject *self)
 {
@@ -74,7 +77,7 @@ NAME(at_fork_reinit)(PyObject *self, PyObject *Py_UNUSED(ignored))
         "_at_fork_reinit", NAME(at_fork_reinit), METH_NOARGS, fl_locking_at_fork_reinit_doc           \
     }
 
-/* ---- for py/bound.h ---- */
+/* ---- for py/bound.h: what a with-statement calls ---- */
 
 static PyObject *
 NAME(bound_enter)(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
@@ -96,7 +99,7 @@ NAME(bound_exit)(PyObject *callable, PyObject *const *args, size_t nargsf, PyObj
 
 /* ---- creation ---- */
 
-/* A new lock of exactly our type, or NULL with an exception. */
+/* Makes a lock of exactly our type, without calling __init__. */
 static PyObject *
 NAME(create)(PyTypeObject *type)
 {
@@ -123,7 +126,7 @@ NAME(vectorcall)(PyObject *type, PyObject *const *args, size_t nargsf, PyObject 
 
 /* ---- the type ---- */
 
-static PyMethodDef NAME(methods)[]; /* METHODS, and what only this type has */
+static PyMethodDef NAME(methods)[]; /* METHODS, and the methods that only this type has */
 static PyObject *NAME(new)(PyTypeObject *type, PyObject *args, PyObject *kwargs);
 static PyObject *NAME(repr)(PyObject *self);
 
@@ -145,7 +148,7 @@ static PyType_Spec NAME(spec) = {
     .slots = NAME(slots),
 };
 
-/* Makes the type.  NULL with an exception. */
+/* Makes the type.  Returns a new reference, or NULL with an exception. */
 static PyTypeObject *
 NAME(make_type)(PyObject *module, fl_state *state)
 {

@@ -1,5 +1,6 @@
 /* pyfastlock.RLock, over core/rmutex.h. */
 
+#include "py/define.h"
 #include "types/kind.h"
 #include "types/locking.h"
 #include "types/types.h"

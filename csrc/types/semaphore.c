@@ -2,6 +2,7 @@
 
 #include "types/semaphore.h"
 
+#include "py/define.h"
 #include "py/method.h"
 #include "types/inside.h"
 

@@ -1,4 +1,5 @@
-/* The objects behind the Python types, and what the types use of each other.  One accessor each leads to the core. */
+/* The objects of the types, and what the types use of each other.  No function here blocks; none but the `_init`
+ * functions runs Python code. */
 
 #ifndef FL_TYPES_H
 #define FL_TYPES_H
@@ -30,39 +31,43 @@ typedef struct {
     PyObject_HEAD
     PyObject *dict;
     PyObject *weakrefs;
-    PyObject *lock;     /* set once, by __init__; cleared by the garbage collector, where it is not one of ours */
-    void *mutex;        /* of `lock`, where it is one of ours */
-    fl_atomic_u32 kind; /* an fl_lock_kind; written last: who does not see FL_FOREIGN sees the two before */
+    PyObject *lock;     /* __init__ sets it once; the garbage collector clears it where it is not one of ours */
+    void *mutex;        /* the mutex in `lock`, where that is one of ours */
+    fl_atomic_u32 kind; /* an fl_lock_kind.  Written last: whoever reads one of ours sees `lock` and `mutex` */
     fl_cond cond;
-    fl_atomic_u32 stock_version; /* for types/condition_replaced.c; 0 at first */
+    fl_atomic_u32 stock_version; /* types/condition_replaced.c; 0 at first */
 } fl_condition_object;
 
+/* Returns the mutex of a Lock. */
 static inline fl_mutex *
 fl_lock_core(PyObject *self)
 {
     return &((fl_lock_object *)self)->mutex;
 }
 
+/* Returns the mutex of an RLock. */
 static inline fl_rmutex *
 fl_rlock_core(PyObject *self)
 {
     return &((fl_rlock_object *)self)->mutex;
 }
 
+/* Returns the object behind `self`, which is a Condition. */
 static inline fl_condition_object *
 fl_condition_of(PyObject *self)
 {
     return (fl_condition_object *)self;
 }
 
-/* What the condition's lock is: FL_FOREIGN also where it is not set yet.  Another thread may have the condition before. */
+/* Returns what the Condition's lock is.  FL_FOREIGN stands also for a lock that is not set yet: without the GIL another
+ * thread may use the Condition before __init__ has set the lock. */
 static inline fl_lock_kind
 fl_condition_kind(fl_condition_object *self)
 {
     return (fl_lock_kind)fl_load_acquire_u32(&self->kind);
 }
 
-/* The same for core/cond.h. */
+/* Returns the Condition's lock for core/cond.h: the mutex, or no lock where it is foreign. */
 static inline fl_cond_lock
 fl_condition_core(fl_condition_object *self)
 {
@@ -70,21 +75,24 @@ fl_condition_core(fl_condition_object *self)
     return (fl_cond_lock){.lock = kind == FL_FOREIGN ? NULL : self->mutex, .ops = fl_locking_ops(kind)};
 }
 
-/* Create the types in the state.  Return 0, or -1 with an exception. */
+/* Create the types in the state.  Return 0, or -1 with an exception.  Run Python code. */
 int fl_lock_type_init(PyObject *module, fl_state *state);
 int fl_rlock_type_init(PyObject *module, fl_state *state);
 int fl_condition_type_init(PyObject *module, fl_state *state);
-int fl_condition_stock_init(fl_state *state); /* after the Condition's */
 int fl_event_type_init(PyObject *module, fl_state *state);
 int fl_semaphore_types_init(PyObject *module, fl_state *state);
 int fl_barrier_type_init(PyObject *module, fl_state *state);
 
-/* The keys in the parking lot of those who wait for an object of these types. */
+/* Remembers the methods of the Condition's type, which exists already, in the state.  Returns 0, or -1 with an
+ * exception. */
+int fl_condition_stock_init(fl_state *state);
+
+/* Return the key in the parking lot under which threads wait for the object. */
 const void *fl_event_key(PyObject *self);
 const void *fl_semaphore_key(PyObject *self);
 const void *fl_barrier_key(PyObject *self);
 
-/* A new RLock. */
+/* Makes an RLock; `type` is exactly our type.  Returns a new reference, or NULL with an exception. */
 PyObject *fl_rlock_create(PyTypeObject *type);
 
 #endif
