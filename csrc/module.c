@@ -14,7 +14,7 @@ PyDoc_STRVAR(waiters_doc,
              "Return how many threads are queued on an object of one of these types right now.\n"
              "For tests.  A notified waiter of a Condition may be queued on its lock.");
 
-/* The key of those who wait for the object, or NULL with an exception. */
+/* The key in the parking lot under which threads wait for the object, or NULL with an exception. */
 static const void *
 key_of(fl_state *state, PyObject *primitive)
 {
@@ -71,7 +71,7 @@ static PyMethodDef module_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* module.name, or NULL with an exception. */
+/* module.name, a new reference, or NULL with an exception. */
 static PyObject *
 import_from(const char *module_name, const char *name)
 {
@@ -81,7 +81,7 @@ import_from(const char *module_name, const char *name)
     return value;
 }
 
-/* What the module has, in a dict of its own; NULL with an exception. */
+/* A copy of the module's dict, or NULL with an exception. */
 static PyObject *
 contents_of(const char *module_name)
 {
@@ -91,7 +91,8 @@ contents_of(const char *module_name)
     return contents;
 }
 
-/* Adds `value`, and takes the reference to it; NULL is an exception that is set already. */
+/* Adds `value` to the module, and drops the caller's reference to it.  NULL stands for an exception that is set.  0, or
+ * -1 with an exception. */
 static int
 add(PyObject *module, const char *name, PyObject *value)
 {
@@ -100,7 +101,7 @@ add(PyObject *module, const char *name, PyObject *value)
     return status;
 }
 
-/* The state of the copy of this module that `type` belongs to, or NULL. */
+/* The state of the copy of this module that `type` is from; NULL, without an exception, where it is from no copy. */
 static fl_state *
 copy_behind(PyObject *type)
 {
@@ -111,8 +112,8 @@ copy_behind(PyObject *type)
     return module && PyModule_GetDef(module) == &fl_module_def ? PyModule_GetState(module) : NULL;
 }
 
-/* What `threading` has; where another copy of this module has patched it, what that has found there.  0, or -1 with an
- * exception. */
+/* Finds the standard library's types.  If another copy of this module has patched `threading`, that copy's state has
+ * them.  0, or -1 with an exception. */
 static int
 import_stdlib(fl_state *state)
 {

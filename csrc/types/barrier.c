@@ -31,7 +31,7 @@ barrier_getstate(PyObject *self, PyObject *Py_UNUSED(ignored))
     return fl_inside_getstate(self, &fl_barrier_inside);
 }
 
-/* The barrier was opened after the thread had arrived. */
+/* The barrier was opened after the thread had arrived: it goes on waiting in `threading`'s algorithm. */
 static PyObject *
 go_on_waiting(PyObject *self, uint64_t index, int64_t deadline_ns)
 {
@@ -43,7 +43,8 @@ go_on_waiting(PyObject *self, uint64_t index, int64_t deadline_ns)
     return result;
 }
 
-/* The same, with an exception set, which stays unless leaving fails. */
+/* The barrier was opened after the thread had arrived, and an exception is set: the thread leaves.  The exception stays
+ * set; where leaving raises, that exception takes its place. */
 static void
 leave_open(PyObject *self)
 {
@@ -62,7 +63,7 @@ leave_open(PyObject *self)
 
 /* ---- waiting ---- */
 
-/* Of fl_barrier_action: `if action: action()`. */
+/* fl_barrier_action.run: `if action: action()`. */
 static bool
 run_action(void *ctx)
 {
@@ -76,6 +77,7 @@ run_action(void *ctx)
     return result != NULL;
 }
 
+/* Waits with a good timeout.  `call` is the call of wait(), for a barrier that is open. */
 static PyObject *
 wait_with(PyObject *self, fl_call call, int64_t timeout_ns, fl_blocker *blocker)
 {
@@ -109,8 +111,8 @@ wait_with(PyObject *self, fl_call call, int64_t timeout_ns, fl_blocker *blocker)
     return NULL;
 }
 
-/* The blocker of a wait with a wrong timeout, which is found by those who have to wait only, as in the standard
- * library. */
+/* The blocker of a wait whose timeout is wrong.  As in the standard library a thread that does not have to wait does
+ * not notice; for one that has to wait poll() raises. */
 typedef struct {
     fl_py_blocker blocker;
     PyObject *exception;
@@ -124,7 +126,7 @@ raise_exception(fl_blocker *base)
     return false;
 }
 
-/* With the exception set that says what is wrong. */
+/* Waits with a wrong timeout.  An exception is set, which says what is wrong. */
 static PyObject *
 wait_with_misfit(PyObject *self, fl_call call)
 {

@@ -6,7 +6,7 @@
 
 /* ---- the inside ---- */
 
-/* A thread that has arrived goes on in go_on_waiting() (I3). */
+/* Opens a closed barrier.  0, or -1 with an exception.  A thread that has arrived goes on in go_on_waiting() (I3). */
 static int
 open_barrier(PyObject *self)
 {
@@ -27,7 +27,7 @@ open_barrier(PyObject *self)
     return status;
 }
 
-/* Of the attributes: none where the barrier is unborn. */
+/* The `peek` of the attributes: there is no number where the barrier is unborn. */
 static PyObject *
 peek_parties(PyObject *self)
 {
@@ -40,7 +40,8 @@ peek_count(PyObject *self)
     return fl_barrier_is_ready(self) ? PyLong_FromUnsignedLongLong(fl_barrier_waiting(fl_barrier_core(self))) : NULL;
 }
 
-/* As `threading` has it: 0 while it fills, -2 when it is broken.  Nobody drains here. */
+/* `threading`'s numbers: 0 while threads arrive, -2 when the barrier is broken.  Its other two states do not occur
+ * here, because threads leave our barrier in one step. */
 static PyObject *
 peek_state(PyObject *self)
 {
@@ -80,13 +81,13 @@ typedef struct {
     PyObject *timeout;
 } barrier_arguments;
 
-/* 0, or -1 with an exception. */
+/* Parses the number of parties.  0, or -1 with an exception. */
 static int
 parse_parties(fl_state *state, PyObject *parties, uint64_t *count)
 {
     int less = fl_is_less(parties, 1);
     if (less > 0) {
-        PyObject *stdlib = PyObject_CallOneArg(state->stdlib_barrier, parties); /* says so since 3.13 */
+        PyObject *stdlib = PyObject_CallOneArg(state->stdlib_barrier, parties); /* raises since 3.13 */
         if (stdlib) {
             Py_DECREF(stdlib);
             PyErr_SetString(PyExc_ValueError, "parties must be >= 1");
@@ -98,7 +99,7 @@ parse_parties(fl_state *state, PyObject *parties, uint64_t *count)
     if (fl_as_count(parties, count) < 0) {
         return -1;
     }
-    if (*count == 0 || *count > FL_BARRIER_MAX) { /* 0: an __index__ that does not agree with `<` */
+    if (*count == 0 || *count > FL_BARRIER_MAX) { /* 0 where `<` and __index__ disagree */
         PyErr_SetString(PyExc_OverflowError, "the number of parties is out of range");
         return -1;
     }

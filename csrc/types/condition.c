@@ -6,8 +6,8 @@
 #include "py/define.h"
 #include "py/method.h"
 
-/* Whether `lock` has what a condition needs, which is asked for at once as in the standard library.  0, or -1 with
- * an exception. */
+/* Checks that `lock` has the methods that a Condition needs; the standard library looks for them in __init__, too.  0,
+ * or -1 with an exception. */
 static int
 check_foreign(PyObject *lock)
 {
@@ -44,7 +44,7 @@ set_lock(fl_condition_object *self, fl_state *state, PyObject *lock)
         Py_DECREF(own);
         return -1;
     }
-    if (self->lock) { /* set before, or by the Python code that check_foreign() runs */
+    if (self->lock) { /* set before, or just now by the Python code that check_foreign() runs */
         bool same = self->lock == own;
         Py_DECREF(own);
         if (!same) {
@@ -59,7 +59,8 @@ set_lock(fl_condition_object *self, fl_state *state, PyObject *lock)
     return 0;
 }
 
-/* Binds the arguments of the constructor.  0 with a borrowed reference or NULL, or -1 with an exception. */
+/* Parses the arguments of the constructor.  Sets `*lock` to a borrowed reference, or to NULL for None.  0, or -1 with
+ * an exception. */
 static int
 parse_init(fl_state *state, PyObject *self, fl_call call, PyObject **lock)
 {
@@ -132,8 +133,8 @@ condition_traverse(PyObject *self, visitproc visit, void *arg)
     return 0;
 }
 
-/* A lock of ours stays: it is in no cycle, and a finalizer of something else in the garbage may still use the
- * condition. */
+/* Keeps a lock of ours, because a finalizer of other garbage may still use the Condition.  Such a lock is in no
+ * cycle. */
 static int
 condition_clear(PyObject *self)
 {
@@ -150,7 +151,7 @@ condition_dealloc(PyObject *self)
 {
     fl_condition_object *condition = fl_condition_of(self);
     PyObject_GC_UnTrack(self);
-    Py_TRASHCAN_BEGIN(self, condition_dealloc); /* conditions over conditions */
+    Py_TRASHCAN_BEGIN(self, condition_dealloc); /* Conditions over Conditions may be stacked deeply */
     if (condition->weakrefs) {
         PyObject_ClearWeakRefs(self);
     }
@@ -172,7 +173,7 @@ condition_get_lock(PyObject *self, void *Py_UNUSED(context))
     return lock;
 }
 
-/* As in the standard library, where a class may set the lock instead of calling __init__. */
+/* A class may set the lock instead of calling __init__, as in the standard library. */
 static int
 condition_set_lock(PyObject *self, PyObject *lock, void *Py_UNUSED(context))
 {

@@ -1,4 +1,4 @@
-/* The methods of the lock, as a Condition has them. */
+/* The methods that a Condition has from its lock. */
 
 #include "py/bound.h"
 #include "py/define.h"
@@ -7,6 +7,7 @@
 
 static const fl_call NO_ARGUMENTS = {NULL, 0, NULL};
 
+/* fl_foreign_call on the Condition's lock. */
 static FL_SLOW PyObject *
 call_foreign(fl_condition_object *self, const char *name, const char *otherwise, fl_call call)
 {
@@ -20,7 +21,7 @@ call_foreign(fl_condition_object *self, const char *name, const char *otherwise,
     return result;
 }
 
-/* acquire() without arguments. */
+/* acquire() without arguments.  `foreign_name`: the method of a foreign lock that is preferred. */
 static inline PyObject *
 acquire(fl_condition_object *self, const char *foreign_name)
 {
@@ -163,8 +164,9 @@ FL_DOC(fl_condition_is_owned_doc,
        "Return whether the lock is held: by the calling thread, or, where the lock does\n"
        "not know, by any.");
 
-/* Raises for a call with wrong arguments of one of the methods below.  The standard library's Condition has that
- * method from an RLock, where it is written in C, or its own, in Python.  Always returns NULL. */
+/* Raises for a call of one of the methods below with wrong arguments.  Always returns NULL.  A Condition of the
+ * standard library over an RLock has the RLock's method, which is written in C; any other has a method written in
+ * Python. */
 static PyObject *
 raise_misfit(PyObject *self, const char *method, fl_call call)
 {

@@ -1,8 +1,8 @@
-/* Which methods of a Condition are not its own any more.
+/* Which methods of a Condition have been replaced: by a method of a subclass, by an attribute of the instance, or by an
+ * assignment to the class.
  *
- * wait() and notify() of the standard library's Condition call self._is_owned() and more, so what replaces these is
- * called there: a method of a subclass, an attribute of the instance, an assignment to the class.  Here they are called
- * only where they are replaced.
+ * In the standard library wait() and notify() call self._is_owned() and other methods, and so call what replaces them.
+ * Here wait() and notify() call such a method only where it is replaced, and do its work directly otherwise.
  *
  * A Condition remembers the version of its type for which nothing was replaced (`stock_version`).  Any change of the
  * type or of a base gives it another version, or 0 until somebody looks a name up.
@@ -41,7 +41,8 @@ lock_has(fl_condition_object *self, PyObject *name)
     return method ? 1 : PyErr_Occurred() ? -1 : 0;
 }
 
-/* Whether the method is replaced: 1, 0, or -1 with an exception. */
+/* Whether the method names[index] is replaced: 1, 0, or -1 with an exception.  `dict` is the instance's __dict__, or
+ * NULL. */
 static int
 is_replaced(fl_condition_object *self, PyObject *dict, int index)
 {
@@ -68,7 +69,7 @@ fl_condition_replaced_slow(fl_condition_object *self)
 {
     int all = 0;
     PyObject *dict = fl_instance_own_dict((PyObject *)self);
-    uint32_t version = fl_type_version(Py_TYPE(self)); /* before the names are looked up in the type */
+    uint32_t version = fl_type_version(Py_TYPE(self)); /* read first: a change during the look must not be missed */
     for (int i = 0; i < FL_CONDITION_METHODS && all >= 0; i++) {
         int replaced = is_replaced(self, dict, i);
         all = replaced < 0 ? -1 : all | replaced << i;

@@ -1,4 +1,4 @@
-/* Waiting and notifying, over core/cond.h for our own locks and types/foreign.h for others. */
+/* Waiting and notifying: over core/cond.h with a lock of ours, over types/foreign.h with any other. */
 
 #include "platform/clock.h"
 #include "py/define.h"
@@ -26,7 +26,7 @@ fl_condition_owns(fl_condition_object *self)
     return lock ? fl_foreign_is_owned(lock) : -1;
 }
 
-/* The usual cases: over an RLock of ours, and over a Lock, as in queue.Queue; and it is held. */
+/* Whether the lock is one of ours, and held: the usual case.  Runs no Python code. */
 static inline bool
 owns_core(fl_condition_object *self)
 {
@@ -34,7 +34,8 @@ owns_core(fl_condition_object *self)
     return FL_LIKELY(kind != FL_FOREIGN) && fl_locking_is_owned(kind, self->mutex);
 }
 
-/* 0, or -1 with an exception that has this text.  `replaced`: as of fl_condition_replaced(). */
+/* Checks that the calling thread holds the lock.  0, or -1 with an exception; RuntimeError with this text where it does
+ * not.  `replaced` is what fl_condition_replaced() returned, also where that failed. */
 static int
 must_own(fl_condition_object *self, int replaced, const char *text)
 {
@@ -54,7 +55,7 @@ must_own(fl_condition_object *self, int replaced, const char *text)
 
 /* ---- waiting ---- */
 
-/* What a wait with a lock of ours came to: 1 where it was notified, 0 where it was not in time, -1 with an
+/* Translates the result of a wait with a lock of ours: 1 where it was notified, 0 where it was not in time, -1 with an
  * exception. */
 static int
 translate(fl_cond_result result)
@@ -77,7 +78,7 @@ translate(fl_cond_result result)
     return -1; /* poll() has set the exception */
 }
 
-/* The caller owns the lock, and owns it afterwards.  Results as of translate(). */
+/* Waits.  The caller holds the lock, and holds it afterwards.  Results as of translate(). */
 static int
 wait_until(fl_condition_object *self, int replaced, int64_t deadline_ns)
 {
@@ -97,6 +98,7 @@ wait_until(fl_condition_object *self, int replaced, int64_t deadline_ns)
         fl_cond_wait(&self->cond, fl_condition_core(self), deadline_ns, &blocker.base, &blocker_back.base));
 }
 
+/* wait(timeout); NULL is the default.  Results as of translate(). */
 static int
 wait_with_timeout(PyObject *self, PyObject *timeout)
 {
@@ -145,7 +147,7 @@ fl_condition_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObj
     return notified < 0 ? NULL : PyBool_FromLong(notified);
 }
 
-/* One wait() of wait_for(), by whatever wait() is.  0, or -1 with an exception. */
+/* Waits once for wait_for(), by self.wait() where that is replaced.  0, or -1 with an exception. */
 static int
 wait_once(PyObject *self, PyObject *timeout, int64_t deadline_ns, bool first)
 {
@@ -169,7 +171,7 @@ wait_once(PyObject *self, PyObject *timeout, int64_t deadline_ns, bool first)
     return result ? 0 : -1;
 }
 
-/* The deadline of a wait_for(timeout).  0, or -1 with an exception. */
+/* Makes the deadline of wait_for(timeout), after the checks that wait() makes.  0, or -1 with an exception. */
 static int
 wait_for_deadline(PyObject *self, PyObject *timeout, int64_t *deadline_ns)
 {
@@ -180,7 +182,7 @@ wait_for_deadline(PyObject *self, PyObject *timeout, int64_t *deadline_ns)
     if (replaced < 0) {
         return -1;
     }
-    bool asks = !(replaced & FL_REPLACED_WAIT); /* a replaced wait() is who asks */
+    bool asks = !(replaced & FL_REPLACED_WAIT); /* a replaced wait() asks by itself */
     if (asks && must_own(fl_condition_of(self), replaced, "cannot wait on un-acquired lock") < 0) {
         return -1;
     }
@@ -236,7 +238,7 @@ fl_condition_wait_for(PyObject *self, PyObject *const *args, Py_ssize_t nargs, P
 
 /* ---- notifying ---- */
 
-/* notify(n) for any n that can be compared and counted down, as in the standard library.  0, or -1 with an
+/* notify(n).  As in the standard library n is anything that can be compared with 0, and reduced by 1.  0, or -1 with an
  * exception. */
 static int
 notify_counted(fl_condition_object *self, PyObject *n)
@@ -249,7 +251,7 @@ notify_counted(fl_condition_object *self, PyObject *n)
         }
         if (count > 0) {
             size_t most =
-                (unsigned long long)count < SIZE_MAX ? (size_t)count : SIZE_MAX; /* they may differ in width */
+                (unsigned long long)count < SIZE_MAX ? (size_t)count : SIZE_MAX; /* the two types may differ in width */
             (void)fl_cond_notify(&self->cond, most, fl_condition_core(self));
         }
         return 0;

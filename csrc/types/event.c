@@ -61,6 +61,7 @@ open_event(PyObject *self)
     return status;
 }
 
+/* `_flag`, also of an open event (I2); none where the event is unborn. */
 static PyObject *
 peek_flag(PyObject *self)
 {
@@ -76,7 +77,8 @@ static const fl_inside inside = {.owner = "Event", .is_closed = is_closed, .open
 static const fl_inside_attribute cond_attribute = {&inside, "_cond", NULL};
 static const fl_inside_attribute flag_attribute = {&inside, "_flag", peek_flag};
 
-/* Runs the method of `threading.Event` on an event that is open. */
+/* Calls the method of `threading.Event` on an event that is unborn or open.  A new reference, or NULL with an
+ * exception. */
 static FL_NOINLINE PyObject *
 call_open(PyObject *self, const char *method, fl_call call)
 {
@@ -191,7 +193,7 @@ PyDoc_STRVAR(event_wait_doc,
              "\n"
              "Mirrors threading.Event.wait.");
 
-/* The event was opened before it was waited for. */
+/* The event was opened before the wait began: waits in `threading`'s algorithm. */
 static PyObject *
 wait_open(PyObject *self, int64_t deadline_ns)
 {
@@ -201,7 +203,7 @@ wait_open(PyObject *self, int64_t deadline_ns)
     return result;
 }
 
-/* The event is clear. */
+/* Waits for an event that was just found clear. */
 static PyObject *
 wait_within(PyObject *self, int64_t timeout_ns)
 {

@@ -1,32 +1,35 @@
 /* Waiting with a lock that is not ours.
  *
- * A wait queues itself, releases the lock, sleeps and takes the lock back.  It comes back with the lock, whatever
- * happens, and so it has to know after each call that raised whether the call has done its work.  A signal handler may
- * raise in any call that runs Python code, and a lock may raise by itself.  A lock that is held is not thereby held by
- * us: whoever takes another thread's hold for its own comes back without the lock, and its caller then frees the other
- * thread's.
+ * A wait queues its waiter, releases the lock, sleeps, and takes the lock back.  It returns with the lock held,
+ * whatever happens.  So after each call that raised it has to know whether the call has done its work: a signal handler
+ * may raise in any call that runs Python code, and a lock may raise by itself.
  *
- * F1  What is called is looked up before the lock is released, and as deep as possible.  A Condition hands its calls on
- *     to its lock, so ours and the standard library's are followed down to the lock that they stand on (find_method).
- * F2  A method written in C that raises has not done its work: it is called again.  F1 makes this the rule, for
- *     Conditions over locks of ours and of the standard library, too.
- * F3  A method written in Python, or anything else that can be called, may raise before its work and after it.  Then
- *     the answers that prove something are collected, once a millisecond (is_held):
- *       - `_is_owned` says no: we do not hold it.  A yes proves nothing: the method may ask whether anybody holds it.
- *       - acquire(False) takes the lock, and a second one does not: nobody held it before.
- *       - acquire(False) takes the lock twice: it is recursive, so it knows its owner.  Both are undone, and
+ * It is not enough that the lock is held: another thread may hold it.  A wait that takes another thread's hold for its
+ * own returns without the lock, and its caller then releases the other thread's.
+ *
+ * F1  The wait looks its methods up before it releases the lock, and looks for the method that does the work in the
+ *     end.  A Condition hands its calls on to its lock; so find_method follows Conditions of ours and of the standard
+ *     library down to the lock that they stand on.
+ * F2  A method written in C that raises has not done its work: it is called again.  Because of F1 this is the usual
+ *     case, also for Conditions over locks of ours and of the standard library.
+ * F3  A method written in Python, or another callable, may raise before its work or after it.  Then is_held collects
+ *     answers that prove something, once a millisecond:
+ *       - `_is_owned` says no: we do not hold the lock.  A yes proves nothing, because the method may ask whether any
+ *         thread holds it.
+ *       - acquire(False) takes the lock, and a second acquire(False) does not: nobody held the lock before.
+ *       - acquire(False) takes the lock twice: the lock is recursive, so it knows its owner.  Both are undone, and
  *         `_is_owned` is believed.
- *       - there is no other thread: nobody else holds it.
- *     Otherwise somebody holds it.  If that is another thread, it lets go some time.  So the lock is ours when it has
- *     been held for FL_FOREIGN_PATIENCE_NS.
- * F4  A release that raises is judged in the same way, and the lock is taken back if it is not held any more.  How
- *     often it was held is not known then, if it was `_release_save` that raised.
- * F5  The first exception of all is raised, when the lock is held.  A notification that reached the wait goes to
+ *       - There is no other thread: nobody else holds the lock.
+ *     Without such an answer some thread holds the lock.  Another thread lets go of it some time.  So if the lock stays
+ *     held for FL_FOREIGN_PATIENCE_NS, we hold it.
+ * F4  A release that raises is judged as in F3.  If the lock is not held any more, it is taken back.  If
+ *     `_release_save` raised, nobody knows how often the lock was held; then it is taken back once.
+ * F5  The first exception of all is raised, when the lock is held.  If the wait was notified, its notification goes to
  *     another waiter.
- * F6  A notification wakes the waiter, and never moves it to the queue of the condition's lock, which it would not wait
- *     for as the core expects: waiter->is_only_woken.  The release may fork: nobody is just being woken then, because
- *     who notifies does not detach before everybody is awake, and Python's fork() waits for the GIL or stops all
- *     threads. */
+ * F6  A notification wakes the waiter (waiter->is_only_woken).  It never moves the waiter to the queue of the
+ *     condition's lock, because this wait does not take the lock in the core.  The release may fork.  No waiter is half
+ *     woken then: whoever notifies does not detach before all are awake, and Python's fork() waits for the GIL or stops
+ *     all threads. */
 
 #include "types/foreign.h"
 
@@ -36,17 +39,17 @@
 
 static const fl_cond_lock NOT_OURS = {NULL, NULL};
 
-/* Longer than locks are held, shorter than a hang. */
+/* How long a lock may stay held or go on raising (F3, fl_foreign_wait): longer than locks are held, shorter than a
+ * hang. */
 static const int64_t FL_FOREIGN_PATIENCE_NS = INT64_C(5) * 1000 * 1000 * 1000;
 
-/* How often a lock that raises is tried without a pause.  A lock that is broken for good is given up after the
- * patience. */
+/* How often a lock that raises is tried before the wait pauses between two attempts, and may give up. */
 enum { FL_FOREIGN_ATTEMPTS = 100 };
 
-/* More than Conditions are ever stacked; in a circle of them the search ends. */
+/* How many locks find_method looks at: more than anybody stacks Conditions.  It ends the search in a circle of them. */
 enum { FL_FOREIGN_DEPTH = 100 };
 
-/* lock.name, NULL where there is none, or NULL with an exception. */
+/* lock.name, a new reference; NULL without an exception where there is none; NULL with one where looking fails. */
 static PyObject *
 optional_method(PyObject *lock, const char *name)
 {
@@ -68,7 +71,7 @@ fl_foreign_call(PyObject *lock, const char *name, const char *otherwise, fl_call
     return result;
 }
 
-/* An attempt that does not wait: 1, 0, or -1 with an exception. */
+/* Attempts to take the lock, without waiting: 1, 0, or -1 with an exception. */
 static int
 try_to_take(PyObject *lock)
 {
@@ -78,7 +81,7 @@ try_to_take(PyObject *lock)
     return acquired;
 }
 
-/* 0, or -1 with an exception. */
+/* Releases the lock: 0, or -1 with an exception. */
 static int
 release(PyObject *lock)
 {
@@ -87,7 +90,8 @@ release(PyObject *lock)
     return result ? 0 : -1;
 }
 
-/* Whether a lock that cannot tell is held: an attempt to take it answers. */
+/* Whether any thread holds a lock that cannot tell its owner: an attempt to take it answers.  1, 0, or -1 with an
+ * exception. */
 static int
 probe(PyObject *lock)
 {
@@ -98,7 +102,7 @@ probe(PyObject *lock)
     return release(lock);
 }
 
-/* What `_is_owned` answers.  Takes the reference. */
+/* Calls `method`, which is `_is_owned`, and drops the caller's reference to it: 1, 0, or -1 with an exception. */
 static int
 ask(PyObject *method)
 {
@@ -150,17 +154,17 @@ fl_foreign_acquire_restore(PyObject *lock, PyObject *saved)
 /* ---- what is called: F1, F2 ---- */
 
 typedef struct {
-    PyObject *call; /* owned; what can be called */
+    PyObject *call; /* the callable, owned */
     bool is_saving; /* it is `_release_save` or `_acquire_restore`, not release() or acquire() */
     bool is_in_c;   /* F2 */
 } method;
 
-/* What a wait calls. */
+/* The methods that a wait calls. */
 typedef struct {
     method let_go, take, acquire;
 } methods;
 
-/* Which method is meant, and what does its work where a lock has none of that name. */
+/* A method by its name, and by the name of the one that does its work where a lock lacks it. */
 typedef struct {
     const char *name, *otherwise;
 } wanted;
@@ -169,7 +173,7 @@ static const wanted RELEASE_SAVE = {"_release_save", "release"};
 static const wanted ACQUIRE_RESTORE = {"_acquire_restore", "acquire"};
 static const wanted ACQUIRE = {"acquire", NULL};
 
-/* The object that a bound method is of, borrowed; NULL for any other callable. */
+/* The object that a bound method belongs to, borrowed; NULL for any other callable. */
 static PyObject *
 receiver(PyObject *callable)
 {
@@ -185,7 +189,7 @@ is_condition(fl_state *state, PyObject *object)
     return object && PyObject_TypeCheck(object, state->condition_type);
 }
 
-/* Whether it is the standard library's Condition's own method, which calls acquire() or release() of its lock. */
+/* Whether it is a method of the standard library's Condition itself, which calls acquire() or release() of the lock. */
 static bool
 is_stdlib_condition_method(fl_state *state, PyObject *callable)
 {
@@ -193,8 +197,8 @@ is_stdlib_condition_method(fl_state *state, PyObject *callable)
                                         PyMethod_GET_FUNCTION(callable) == state->stdlib_acquire_restore);
 }
 
-/* The next lock on the way down from `lock`, whose method is `callable`: a new reference, or NULL, with an exception or
- * where it is the last one. */
+/* Returns the next lock below `lock`, whose method is `callable`: a new reference; NULL without an exception where
+ * `lock` is the last one; NULL with one where looking fails.  Sets `*what` to the method that is called there. */
 static PyObject *
 step_down(fl_state *state, PyObject *lock, PyObject *callable, wanted *what)
 {
@@ -206,8 +210,9 @@ step_down(fl_state *state, PyObject *lock, PyObject *callable, wanted *what)
     return is_condition(state, of) && of != lock ? Py_NewRef(of) : NULL;
 }
 
-/* The lock of a Condition of ours that hands the call on: a new reference, or NULL, with an exception or where it does
- * not hand it on. */
+/* Returns the lock of a Condition of ours, to which the Condition hands calls of this name on: a new reference; NULL
+ * without an exception where `lock` is no such Condition, or does not hand them on; NULL with one where looking
+ * fails. */
 static PyObject *
 handed_on_to(fl_state *state, PyObject *lock, const char *name)
 {
@@ -218,7 +223,7 @@ handed_on_to(fl_state *state, PyObject *lock, const char *name)
     return replaced ? NULL : Py_XNewRef(fl_condition_foreign_lock(fl_condition_of(lock)));
 }
 
-/* Finds what does the work in the end: F1.  0, or -1 with an exception. */
+/* Finds the method that does the work in the end (F1).  0, or -1 with an exception. */
 static int
 find_method(fl_state *state, PyObject *lock, wanted what, method *found)
 {
@@ -258,7 +263,7 @@ find_method(fl_state *state, PyObject *lock, wanted what, method *found)
 
 /* ---- whether it is held: F3 ---- */
 
-/* Takes the current exception away, and keeps the first of all. */
+/* Takes the current exception away, if one is set, and keeps it in `*first` if it is the first (F5). */
 static void
 keep(PyObject **first)
 {
@@ -271,7 +276,7 @@ keep(PyObject **first)
     }
 }
 
-/* What `_is_owned` says: 1, 0, or -1 where it does not say anything. */
+/* What `_is_owned` says: 1, 0, or -1 where the lock has none, or it raises. */
 static int
 says_owned(PyObject *lock, PyObject **first)
 {
@@ -281,14 +286,15 @@ says_owned(PyObject *lock, PyObject **first)
     return owned;
 }
 
-/* The lock has just been taken by an attempt.  Whether it was held by us before that, or is now once. */
+/* An attempt has just taken the lock.  Returns whether we hold it as we should: we held it before the attempt, and the
+ * attempt has been undone; or nobody held it before, and holding it once is enough. */
 static bool
 was_held(PyObject *lock, bool is_restored, PyObject **first)
 {
     bool is_recursive = try_to_take(lock) > 0;
     keep(first);
     if (!is_recursive && !is_restored) {
-        return true; /* there is nothing more to do */
+        return true; /* held once, by the attempt */
     }
     for (int i = 0; i < 1 + is_recursive; i++) {
         (void)release(lock);
@@ -297,8 +303,8 @@ was_held(PyObject *lock, bool is_restored, PyObject **first)
     return is_recursive && says_owned(lock, first) > 0;
 }
 
-/* After a call that raised.  `is_restored`: a lock that is not held is taken back by `_acquire_restore`, so that it is
- * not enough to hold it.  No exception is set, before and after. */
+/* Returns, after a call that raised, whether we hold the lock (F3).  `is_restored`: `_acquire_restore` takes the lock
+ * back, perhaps more than once, so that one hold is not enough.  No exception is set before and after. */
 static bool
 is_held(PyObject *lock, bool is_restored, PyObject **first)
 {
@@ -322,7 +328,7 @@ is_held(PyObject *lock, bool is_restored, PyObject **first)
 
 /* ---- waiting ---- */
 
-/* Makes the call that takes the lock back.  True where it did not raise. */
+/* Makes the call that takes the lock back.  Returns whether it did not raise. */
 static bool
 call_take(const method *take, PyObject *saved)
 {
@@ -331,8 +337,8 @@ call_take(const method *take, PyObject *saved)
     return result != NULL;
 }
 
-/* For a lock in C that keeps raising, without any wait that a signal could interrupt: 1 where it is taken now, 0 where
- * it works and somebody else holds it, -1 where it raised again. */
+/* Attempts to take a lock in C that keeps raising.  It does not wait, so no signal can interrupt it.  1 where the lock
+ * is taken now, 0 where the lock works and somebody else holds it, -1 where it raised again. */
 static int
 call_take_at_once(const method *take, PyObject **first)
 {
@@ -343,8 +349,8 @@ call_take_at_once(const method *take, PyObject **first)
     return taken;
 }
 
-/* Takes the lock back, whatever it takes.  `saved`: for `_acquire_restore`.  No exception is set,
- * before and after. */
+/* Takes the lock back, however often that raises.  `saved` is for `_acquire_restore`.  No exception is set before and
+ * after. */
 static void
 take_back(PyObject *lock, const method *take, PyObject *saved, PyObject **first)
 {
@@ -370,7 +376,7 @@ take_back(PyObject *lock, const method *take, PyObject *saved, PyObject **first)
     }
 }
 
-/* The lock could not be released, or could be and raised: F4. */
+/* The release raised, before or after its work (F4). */
 static void
 undo_release(PyObject *lock, const methods *use, PyObject **first)
 {
@@ -381,7 +387,7 @@ undo_release(PyObject *lock, const methods *use, PyObject **first)
     }
 }
 
-/* The waiter's notification goes to another one, because an exception leaves wait(). */
+/* An exception leaves wait(): if the waiter was notified, its notification goes to another one (F5). */
 static void
 pass_on(fl_cond *cond, const fl_waiter *waiter)
 {
@@ -390,6 +396,7 @@ pass_on(fl_cond *cond, const fl_waiter *waiter)
     }
 }
 
+/* Does the wait with these methods and this waiter.  Results as of fl_foreign_wait. */
 static int
 wait_as(fl_cond *cond, PyObject *lock, const methods *use, fl_waiter *waiter, int64_t deadline_ns)
 {
@@ -425,8 +432,8 @@ fl_foreign_wait(fl_state *state, fl_cond *cond, PyObject *lock, int64_t deadline
 {
     methods use = {.let_go = {NULL, false, false}, .take = {NULL, false, false}, .acquire = {NULL, false, false}};
     int notified = -1;
-    /* Allocated, because releasing the lock runs Python code while the waiter is queued (L5).  A thread that the
-     * interpreter ends there leaves it behind. */
+    /* Not on the stack, because releasing the lock runs Python code while the waiter is queued (L5).  If the
+     * interpreter ends the thread there, the waiter stays queued and is never freed. */
     fl_waiter *waiter = PyMem_RawMalloc(sizeof *waiter);
     if (waiter == NULL || fl_waiter_init(waiter, true) != 0) {
         PyMem_RawFree(waiter);

@@ -4,7 +4,8 @@
 #include "py/define.h"
 #include "types/types.h"
 
-/* The attribute in the __dict__: a new reference, or NULL with or without an exception. */
+/* The attribute in the __dict__: a new reference; NULL without an exception where there is none; NULL with one where
+ * looking fails. */
 static PyObject *
 get_own(PyObject *self, PyObject *name)
 {
@@ -37,12 +38,12 @@ fl_inside_put_condition(PyObject *self, const fl_inside *inside, PyObject **cond
     if (*condition == NULL) {
         return -1;
     }
-    if (!inside->is_closed(self)) { /* what is there now may be anything */
+    if (!inside->is_closed(self)) { /* opened meanwhile: anything may be there */
         Py_CLEAR(*condition);
         return 0;
     }
     if (!Py_IS_TYPE(*condition, state->condition_type)) {
-        /* written into a __dict__ that was taken before __init__ was called */
+        /* somebody took the __dict__ before __init__ was called, and has written into it since */
         PyErr_SetString(PyExc_RuntimeError,
                         "the _cond of an object that is in use cannot be replaced through its __dict__");
         Py_CLEAR(*condition);
@@ -51,7 +52,7 @@ fl_inside_put_condition(PyObject *self, const fl_inside *inside, PyObject **cond
     return 0;
 }
 
-/* Whether the object has the attribute, or its class hides ours: 1, 0, or -1 with an exception. */
+/* Whether the object has the attribute in its __dict__, or its class hides ours: 1, 0, or -1 with an exception. */
 static int
 is_touched(PyObject *self, const PyGetSetDef *entry)
 {
@@ -83,6 +84,7 @@ fl_inside_is_untouched(PyObject *self, const fl_inside *inside)
 
 /* ---- attributes ---- */
 
+/* 0, or -1 with an exception. */
 static int
 open_if_closed(PyObject *self, const fl_inside *inside)
 {
@@ -113,7 +115,8 @@ fl_inside_get(PyObject *self, void *context)
     return value;
 }
 
-/* Puts the numbers of an object that is open, or unborn, into its __dict__ (I2).  0, or -1 with an exception. */
+/* Puts the numbers that the word of an open object keeps into its __dict__ (I2); an unborn one has none.  0, or -1 with
+ * an exception. */
 static int
 put_numbers(PyObject *self, const fl_inside *inside)
 {
@@ -220,7 +223,7 @@ fl_inside_property(PyObject *self, PyObject *stdlib, const char *name)
     if (get) {
         Py_SETREF(property, get(property, self, stdlib));
     }
-    return property; /* as it is, where somebody has put a plain value there */
+    return property; /* not a property any more where somebody has assigned a plain value */
 }
 
 PyObject *

@@ -82,7 +82,7 @@ void
 fl_instance_dealloc_as(PyObject *self, destructor dealloc, inquiry clear)
 {
     PyTypeObject *type = Py_TYPE(self);
-    (void)dealloc; /* some versions do not ask for it */
+    (void)dealloc; /* not every version's Py_TRASHCAN_BEGIN uses it */
     PyObject_GC_UnTrack(self);
     Py_TRASHCAN_BEGIN(self, dealloc);
     if (((fl_instance *)self)->weakrefs) {

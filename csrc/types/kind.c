@@ -2,15 +2,16 @@
 
 #include "py/define.h"
 
-/* Whether the type is one of our two and not a subclass.  Subclasses are classes of Python, which can be changed. */
+/* Whether a type with our metaclass is one of our two, and not a subclass.  Subclasses are classes of Python, which are
+ * never immutable. */
 static bool
 is_exact(PyTypeObject *type)
 {
     return PyType_HasFeature(type, Py_TPFLAGS_IMMUTABLETYPE);
 }
 
-/* The standard library's type that stands for `type`, or NULL: where `type` is not exactly one of ours, while
- * `threading` is not patched, and when the collector has begun to take the type apart.  Borrowed. */
+/* Returns the standard library's type that stands for `type`, borrowed.  NULL where `type` is not exactly one of our
+ * two, while `threading` is not patched, and when the collector has begun to take the type apart. */
 static PyTypeObject *
 theirs(PyTypeObject *type)
 {
@@ -46,7 +47,7 @@ get_class(PyObject *self, void *Py_UNUSED(context))
     return Py_NewRef(shown ? shown : Py_TYPE(self));
 }
 
-/* Whatever object's does: instances of subclasses may change their class. */
+/* Does what object.__class__ does: the class of a subclass's instance may be assigned. */
 static int
 set_class(PyObject *self, PyObject *value, void *Py_UNUSED(context))
 {
@@ -65,11 +66,11 @@ PyGetSetDef fl_kind_getset[] = {
 
 /* ---- the metaclass ---- */
 
-/* Called for what is not exactly an instance. */
+/* PyObject_IsInstance or PyObject_IsSubclass. */
 typedef int is_a_function(PyObject *object, PyObject *type);
 
-/* What `type` answers where `cls` is one of our two types, or else ABCMeta; and if that is no, what holds for the
- * standard library's type. */
+/* Returns whether the object belongs to `cls`: what `type` answers where `cls` is one of our two types, and what
+ * ABCMeta answers where it is a subclass.  If the answer is no, the standard library's type is asked instead. */
 static PyObject *
 check(PyObject *cls, PyTypeObject *meta, const char *name, is_a_function *is_a, PyObject *object)
 {
@@ -105,7 +106,7 @@ meta_subclasscheck(PyObject *cls, PyTypeObject *meta, PyObject *const *args, Py_
                                          : bad_call("__subclasscheck__");
 }
 
-/* `type`'s.  It is named here because a type that is called as a vector has to name one. */
+/* `type`'s tp_call.  A metaclass with Py_TPFLAGS_HAVE_VECTORCALL has to name a tp_call of its own. */
 static PyObject *
 meta_call(PyObject *cls, PyObject *args, PyObject *kwargs)
 {
@@ -130,16 +131,17 @@ static PyType_Slot meta_slots[] = {
     {0, NULL},
 };
 
-/* Not immutable, as its base is not. */
+/* Not immutable, because its base, ABCMeta, is not. */
 static PyType_Spec meta_spec = {
     .name = "pyfastlock._core._LockMeta",
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_VECTORCALL,
     .slots = meta_slots,
 };
 
-/* PyType_FromMetaclass refuses a metaclass with a __new__, which ABCMeta has, so the type is changed afterwards.  A
- * type is as large as one of `type`'s, because ABCMeta is a class of Python without fields; what its __new__ adds to a
- * class is missing, and is not used, as `check` does not ask ABCMeta about our two types. */
+/* The type gets its metaclass only now, because PyType_FromMetaclass refuses a metaclass that has a __new__, as ABCMeta
+ * has.  The change is safe for two reasons.  ABCMeta adds no fields, so the type's object is large enough: fl_kind_init
+ * checks that.  And what ABCMeta's __new__ adds to a class is not missed, because `check` does not ask ABCMeta about
+ * our two types. */
 void
 fl_kind_set_meta(fl_state *state, PyTypeObject *type)
 {
@@ -149,7 +151,7 @@ fl_kind_set_meta(fl_state *state, PyTypeObject *type)
 
 /* ---- the rest ---- */
 
-/* The type of what the function of `_thread` makes, or NULL with an exception. */
+/* Returns the type of the lock that _thread.function() makes: a new reference, or NULL with an exception. */
 static PyTypeObject *
 type_made_by(const char *function)
 {

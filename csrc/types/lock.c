@@ -88,7 +88,7 @@ static PyMethodDef lock_methods[] = {
 
 /* ---- creation and repr ---- */
 
-/* Called where tp_vectorcall is not: Lock.__new__(Lock).  There are no subclasses. */
+/* Lock.__new__(Lock) calls this; Lock() calls tp_vectorcall.  There are no subclasses. */
 static PyObject *
 lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {

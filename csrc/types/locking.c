@@ -5,7 +5,7 @@
 #include "py/define.h"
 #include "types/types.h"
 
-/* The standard library's lock of that kind, for bad calls. */
+/* The standard library's lock of that kind, which raises the exceptions of bad calls. */
 static inline fl_stdlib
 stdlib_of(fl_lock_kind kind, PyObject *self)
 {
@@ -20,6 +20,7 @@ try_lock(fl_lock_kind kind, void *mutex)
     return fl_locking_ops(kind)->wait.try_lock(mutex, NULL);
 }
 
+/* Takes the mutex within the timeout.  Returns a bool, or NULL with an exception. */
 static inline PyObject *
 lock_within(fl_lock_kind kind, void *mutex, int64_t timeout_ns)
 {
@@ -125,7 +126,7 @@ fl_locking_release_save(fl_lock_kind kind, void *mutex)
     if (!fl_rmutex_is_owned(mutex)) {
         return not_held(kind);
     }
-    /* Made before the release: if it cannot be made the lock stays held. */
+    /* The pair is made before the release: if it cannot be made, the mutex stays held. */
     PyObject *saved = Py_BuildValue("(Kk)", fl_rmutex_depth(mutex), PyThread_get_thread_ident());
     if (saved) {
         (void)fl_rmutex_release_all(mutex, NULL);
@@ -133,7 +134,8 @@ fl_locking_release_save(fl_lock_kind kind, void *mutex)
     return saved;
 }
 
-/* The depth in the pair (depth, owner).  Returns false where it is not a tuple of two numbers that fit. */
+/* Gets the depth out of the pair (depth, owner).  Returns false, without an exception, where `saved` is not a tuple of
+ * two numbers that fit. */
 static bool
 depth_of(PyObject *saved, uint64_t *depth)
 {
@@ -150,8 +152,8 @@ depth_of(PyObject *saved, uint64_t *depth)
     return fits;
 }
 
-/* The same for anything that the running interpreter's RLock would take: any sequence perhaps, and numbers modulo
- * its word.  Returns 0, or -1 with an exception. */
+/* Does the same for anything that the running interpreter's RLock takes.  Some versions take any sequence, and numbers
+ * modulo their word.  Returns 0, or -1 with an exception. */
 static int
 parse_saved(PyObject *self, PyObject *saved, uint64_t *depth)
 {

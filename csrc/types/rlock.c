@@ -131,8 +131,8 @@ fl_rlock_create(PyTypeObject *type)
     return rlock_create(type);
 }
 
-/* For subclasses.  Arguments are for their own __init__; where they have none it depends on the version whether any
- * are accepted. */
+/* Makes instances of subclasses.  If a subclass has an __init__, the arguments are for that.  If it has none, versions
+ * differ in whether they take arguments. */
 static PyObject *
 rlock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {

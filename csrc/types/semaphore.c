@@ -46,7 +46,7 @@ PyDoc_STRVAR(semaphore_acquire_doc,
              "\n"
              "Mirrors threading.Semaphore.acquire.");
 
-/* The semaphore was opened before a permit was taken. */
+/* The semaphore was opened before a permit was taken: goes on in `threading`'s algorithm. */
 static PyObject *
 acquire_open(PyObject *self, int64_t deadline_ns)
 {
@@ -59,7 +59,7 @@ acquire_open(PyObject *self, int64_t deadline_ns)
     return result;
 }
 
-/* No permit is free, or the semaphore was opened meanwhile. */
+/* Waits for a permit after an attempt that got none: no permit was free, or the semaphore was opened meanwhile. */
 static PyObject *
 wait_within(PyObject *self, int64_t timeout_ns)
 {
@@ -240,7 +240,7 @@ semaphore_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject
     if (FL_LIKELY(watch && fl_method_watch_holds(watch, Py_TYPE(self)) && fl_instance_is_bare(self))) {
         return release_one(self, watch->owner);
     }
-    PyObject *result = fl_call_method(self, "release"); /* somebody may have replaced it */
+    PyObject *result = fl_call_method(self, "release"); /* release() is replaced, or we cannot tell */
     Py_XDECREF(result);
     return result ? Py_NewRef(Py_None) : NULL;
 }

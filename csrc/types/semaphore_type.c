@@ -75,7 +75,7 @@ fl_semaphore_getstate(PyObject *self, PyObject *Py_UNUSED(ignored))
 
 /* ---- creation ---- */
 
-/* The argument of a constructor as a number of permits.  0, or -1 with an exception. */
+/* Parses the argument of a constructor, which may be NULL, into a number of permits.  0, or -1 with an exception. */
 static int
 parse_value(PyObject *value, uint64_t *permits)
 {
@@ -130,7 +130,7 @@ init_as(PyObject *self, PyObject *args, PyObject *kwargs, bool bounded)
     if (unborn != 0) {
         return unborn < 0 ? -1 : 0;
     }
-    /* That of threading.BoundedSemaphore calls super(), which knows no object of ours. */
+    /* Not threading.BoundedSemaphore's __init__: it calls super(), which refuses an object of ours. */
     int status = fl_inside_init_again(self, own, state->stdlib_semaphore, args, kwargs);
     if (status == 0 && bounded) {
         PyObject *initial = PyLong_FromUnsignedLongLong(permits);
