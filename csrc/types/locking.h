@@ -77,8 +77,8 @@ fl_locking_unlock(fl_lock_kind kind, void *mutex, fl_wake_policy policy)
     return fl_locking_unlock_slow(kind, mutex, policy);
 }
 
-/* acquire(...) with any arguments: returns whether it has taken the mutex.  Each kind has a function of its own, so that
- * a timed acquire() of a free lock does not pay for the other kind. */
+/* acquire(...) with any arguments: returns whether it has taken the mutex.  Each kind has a function of its own, so
+ * that a timed acquire() of a free lock does not pay for the other kind. */
 PyObject *fl_locking_acquire_plain(void *mutex, PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                                    PyObject *kwnames);
 PyObject *fl_locking_acquire_recursive(void *mutex, PyObject *self, PyObject *const *args, Py_ssize_t nargs,
