@@ -80,7 +80,7 @@ int fl_check_constructor(PyObject *stdlib_type, fl_call call);
 int fl_is_less(PyObject *value, long least);
 
 /* Writes `value` into `count`, and UINT64_MAX for anything larger.  The caller knows that `value` is not negative.
- * Returns 0, or -1 with a TypeError where `value` is no whole number. */
+ * Returns 0, or -1 with an exception: TypeError where `value` is no whole number. */
 int fl_as_count(PyObject *value, uint64_t *count);
 
 /* ---- timeouts ----

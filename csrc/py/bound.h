@@ -15,7 +15,7 @@
  *     too.
  * N2  A callable leaves the list for use only if the list had the only reference to it.  gc.get_objects() shows idle
  *     callables, so somebody else may have one: then the list drops it, and the list never hands it out again.
- * N3  No foreign code runs while a list is changed.  So tp_dealloc drops the lock last: the end of a lock may run any
+ * N3  No code but ours runs while a list is changed.  So tp_dealloc drops the lock last: the end of a lock may run any
  *     code.
  * N4  The collector tracks a callable all its life, also in the list.  A callable owns its descriptor, and the
  *     descriptor owns the list; the collector sees this cycle, and the descriptor's tp_clear breaks it.  From then on a

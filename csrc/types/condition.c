@@ -168,7 +168,7 @@ condition_get_lock(PyObject *self, void *Py_UNUSED(context))
 {
     PyObject *lock;
     FL_BEGIN_CRITICAL_SECTION(self);
-    lock = Py_XNewRef(fl_condition_foreign_lock(fl_condition_of(self)));
+    lock = Py_XNewRef(fl_condition_get_lock(fl_condition_of(self)));
     FL_END_CRITICAL_SECTION();
     return lock;
 }

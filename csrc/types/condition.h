@@ -10,7 +10,7 @@
 /* Returns the lock, of any kind: a borrowed reference, or NULL with an exception where __init__ has not been called or
  * the garbage collector has cleared the lock.  The caller takes a reference before it runs Python code.  Runs none
  * itself. */
-PyObject *fl_condition_foreign_lock(fl_condition_object *self);
+PyObject *fl_condition_get_lock(fl_condition_object *self);
 
 /* Returns whether the calling thread holds the lock: 1, 0, or -1 with an exception.  A lock that does not know its
  * holder says whether any thread holds it.  Runs Python code where the lock is foreign. */
@@ -60,7 +60,7 @@ int fl_condition_has_replaced(PyObject *self, const char *name);
  * exception.  They run Python code for bad arguments, replaced methods and foreign locks. */
 
 /* Waiting and notifying: condition_wait.c.  The waits block.  After a wait its caller holds the lock again, also where
- * the wait raises; fl_foreign_wait and FL_COND_LOCK_LOST name the exceptions. */
+ * the wait raises.  fl_foreign_wait and FL_COND_LOCK_LOST say in which two cases it does not. */
 PyObject *fl_condition_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 PyObject *fl_condition_wait_for(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 PyObject *fl_condition_notify(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);

@@ -11,7 +11,7 @@ static const fl_call NO_ARGUMENTS = {NULL, 0, NULL};
 static FL_SLOW PyObject *
 call_foreign(fl_condition_object *self, const char *name, const char *otherwise, fl_call call)
 {
-    PyObject *lock = fl_condition_foreign_lock(self);
+    PyObject *lock = fl_condition_get_lock(self);
     if (lock == NULL) {
         return NULL;
     }
@@ -205,7 +205,7 @@ fl_condition_release_save(PyObject *self, PyObject *const *args, Py_ssize_t narg
     if (kind != FL_FOREIGN) {
         return fl_locking_release_save(kind, condition->mutex);
     }
-    PyObject *lock = fl_condition_foreign_lock(condition);
+    PyObject *lock = fl_condition_get_lock(condition);
     return lock ? fl_foreign_release_save(lock) : NULL;
 }
 
@@ -227,7 +227,7 @@ fl_condition_acquire_restore(PyObject *self, PyObject *const *args, Py_ssize_t n
     if (kind != FL_FOREIGN) {
         return fl_locking_acquire_restore(kind, condition->mutex, self, state);
     }
-    PyObject *lock = fl_condition_foreign_lock(condition);
+    PyObject *lock = fl_condition_get_lock(condition);
     if (lock == NULL || fl_foreign_acquire_restore(lock, state) < 0) {
         return NULL;
     }
@@ -250,7 +250,7 @@ fl_condition_at_fork_reinit(PyObject *self, PyObject *const *args, Py_ssize_t na
     }
     fl_condition_object *condition = fl_condition_of(self);
     fl_cond_after_fork(&condition->cond);
-    PyObject *lock = fl_condition_foreign_lock(condition);
+    PyObject *lock = fl_condition_get_lock(condition);
     return lock ? PyObject_CallMethod(lock, "_at_fork_reinit", NULL) : NULL;
 }
 

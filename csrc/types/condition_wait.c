@@ -6,7 +6,7 @@
 #include "types/foreign.h"
 
 PyObject *
-fl_condition_foreign_lock(fl_condition_object *self)
+fl_condition_get_lock(fl_condition_object *self)
 {
     if (self->lock == NULL) {
         PyErr_Format(
@@ -22,7 +22,7 @@ fl_condition_owns(fl_condition_object *self)
     if (kind != FL_FOREIGN) {
         return fl_locking_is_owned(kind, self->mutex);
     }
-    PyObject *lock = fl_condition_foreign_lock(self);
+    PyObject *lock = fl_condition_get_lock(self);
     return lock ? fl_foreign_is_owned(lock) : -1;
 }
 

@@ -220,7 +220,7 @@ handed_on_to(fl_state *state, PyObject *lock, const char *name)
         return NULL;
     }
     int replaced = fl_condition_has_replaced(lock, name);
-    return replaced ? NULL : Py_XNewRef(fl_condition_foreign_lock(fl_condition_of(lock)));
+    return replaced ? NULL : Py_XNewRef(fl_condition_get_lock(fl_condition_of(lock)));
 }
 
 /* Finds the method that does the work in the end (F1).  0, or -1 with an exception. */

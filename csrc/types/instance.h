@@ -37,8 +37,8 @@ fl_instance_is_bare(PyObject *self)
 }
 
 /* Returns the __dict__, or NULL, without an exception, where there is none yet.  It is a new reference, because another
- * thread may replace the __dict__.  Works for a Condition, too, whose
- * object begins with the same two fields.  Runs no Python code. */
+ * thread may replace the __dict__.  Works for a Condition, too, whose object begins with the same two fields.  Runs no
+ * Python code. */
 PyObject *fl_instance_own_dict(PyObject *self);
 
 /* Returns whether tp_vectorcall may make an object of this type by itself: nobody has replaced the type's __new__, nor
