@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CSRC = ROOT / "csrc"
 
 pytestmark = pytest.mark.skipif(not CSRC.is_dir(), reason="the C sources are not here")

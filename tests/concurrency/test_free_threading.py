@@ -155,7 +155,7 @@ def test_t27_state_is_checked_again_after_each_wait(impl: ModuleType) -> None:
 
 def test_t27_no_critical_section_around_a_wait() -> None:
     """No object is locked by hand, or while its thread may wait: that would let go of it."""
-    sources = Path(__file__).parents[1] / "csrc"
+    sources = Path(__file__).parents[2] / "csrc"
     if not sources.is_dir():
         pytest.skip("the C sources are not here")
     files = {path.name: path.read_text(encoding="utf-8") for path in sources.rglob("*.[ch]")}

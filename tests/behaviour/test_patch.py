@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 from concurrency import check_script, in_child
+from subinterpreters import API, needs_subinterpreters, own_gil
 from support import DEADLINE, start
-from test_subinterpreters import API, own_gil
-from test_subinterpreters import pytestmark as needs_subinterpreters
 
 import pyfastlock
 from pyfastlock import _patch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,9 @@ from pathlib import Path
 import pytest
 from support import DEBUG_BUILD
 
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 
-TESTS = """
+SOURCE = """
 import subprocess
 import threading
 import unittest
@@ -69,9 +70,9 @@ def test_is_skipped():
 
 
 def run(folder: Path) -> subprocess.CompletedProcess[str]:
-    for name in ("conftest.py", "support.py", "refleaks.py"):
-        (folder / name).write_text((HERE / name).read_text())
-    (folder / "test_them.py").write_text(TESTS)
+    for name in ("conftest.py", "helpers/support.py", "helpers/refleaks.py"):
+        shutil.copy(TESTS / name, folder)
+    (folder / "test_them.py").write_text(SOURCE)
     command = [sys.executable, "-P", "-m", "pytest", "--refleaks", "-p", "no:cacheprovider"]
     return subprocess.run(
         [*command, "-rA", "--rootdir", str(folder), str(folder)],

@@ -12,9 +12,8 @@ from unittest import mock
 
 import pytest
 from concurrency import check_script
+from subinterpreters import API, needs_subinterpreters, own_gil
 from support import run_in_thread
-from test_subinterpreters import API, own_gil
-from test_subinterpreters import pytestmark as needs_subinterpreters
 
 import pyfastlock
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 TRAPS = [f"T{number}" for number in range(1, 34)]
 
 NUMBER_IN_NAME = re.compile(r"(?:^|_)t(\d\d)(?=_|$)")

@@ -1,4 +1,4 @@
-"""Wrong calls of Event, the semaphores and Barrier: as test_bad_arguments.py does for the locks.
+"""Wrong calls of Event, the semaphores and Barrier: as test_locks_conditions.py does for the locks.
 
 Each call is made on both sides, on fresh objects in the same state, and has to end in the same way
 and to leave them in the same state. The stdlib looks at a timeout only where it has to wait, and so

@@ -6,7 +6,6 @@ count it.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import threading
@@ -24,7 +23,6 @@ from concurrency import (
     ignore_signal,
     in_child,
     join_child,
-    kick_main,
     kick_when_parked,
     leave_child,
     on_signal,
@@ -32,69 +30,13 @@ from concurrency import (
     queued,
 )
 from support import DEADLINE, fails_on_stdlib, is_ours, parked, run_in_thread, start, wait_until
+from usage import GHOSTS, use_barrier, use_event, use_semaphore
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
 Broken = threading.BrokenBarrierError
 
 KINDS = ["Event", "Semaphore", "BoundedSemaphore", "Barrier"]
-
-GHOSTS = "threads that do not exist in the child are still queued there"
-
-
-def ghosts(obj: Any) -> int:
-    """How many threads are queued that are not there: of the stdlib's, after a fork."""
-    n = queued(obj)
-    assert n == 0 or not is_ours(obj)
-    return n
-
-
-def use_event(event: Any) -> None:
-    """Set, clear and wait, in the calling thread and in new ones."""
-    left_behind = ghosts(event)
-    event.clear()
-    assert event.wait(0.01) is False
-    waiters = [start(event.wait, DEADLINE) for _ in range(3)]
-    parked(event, left_behind + 3)
-    event.set()
-    event.clear()
-    assert [waiter.join() for waiter in waiters] == [True] * 3
-    setter = start(lambda: (parked(event), event.set()))
-    assert event.wait(DEADLINE) is True
-    setter.join()
-    event.clear()
-    assert queued(event) == 0
-
-
-def use_semaphore(semaphore: Any) -> None:
-    """No permit is free, before and after."""
-    assert semaphore._value == 0
-    assert semaphore.acquire(timeout=0.01) is False
-    waiter = start(semaphore.acquire, timeout=DEADLINE)
-    parked(semaphore)
-    semaphore.release()
-    assert waiter.join() is True
-    releaser = start(lambda: (parked(semaphore), semaphore.release()))
-    assert semaphore.acquire(timeout=DEADLINE)
-    releaser.join()
-    semaphore.release()
-    with semaphore:
-        assert not run_in_thread(semaphore.acquire, False)
-    assert semaphore.acquire(False)
-    assert not semaphore.acquire(False)
-    assert queued(semaphore) == 0
-
-
-def use_barrier(barrier: Any) -> None:
-    """Two rounds."""
-    parties = barrier.parties
-    for _ in range(2):
-        assert (barrier.n_waiting, barrier.broken) == (0, False)
-        others = [start(barrier.wait, DEADLINE) for _ in range(parties - 1)]
-        wait_until(lambda: barrier.n_waiting == parties - 1)
-        mine = barrier.wait(DEADLINE)
-        assert sorted([mine, *(other.join() for other in others)]) == list(range(parties))
-    assert queued(barrier) == 0
 
 
 def make(impl: ModuleType, kind: str) -> tuple[Any, Callable[[Any], Any], Callable[[Any], None]]:
@@ -363,113 +305,6 @@ def test_forks_while_other_threads_use_everything(impl: ModuleType) -> None:
     use_barrier(barrier)
 
 
-# Barrier: forks around an action.
-
-
-def test_t33_fork_in_an_action(impl: ModuleType) -> None:
-    """The child goes on alone; the parent with everybody."""
-    pids: list[int] = []
-    barrier = impl.Barrier(3, lambda: pids.append(fork()) if not pids else None)
-    others = [start(barrier.wait, DEADLINE) for _ in range(2)]
-    wait_until(lambda: barrier.n_waiting == 2)
-    index = barrier.wait(DEADLINE)
-
-    def child() -> None:
-        assert index == 2
-        if is_ours(barrier):
-            use_barrier(barrier)
-
-    if pids == [0]:
-        leave_child(child)
-    join_child(*pids)
-    assert sorted([index, *(other.join() for other in others)]) == [0, 1, 2]
-    use_barrier(barrier)
-
-
-@pytest.mark.parametrize("method", ["reset", "abort", "wait"])
-def test_t33_fork_while_another_thread_runs_the_action(method: str) -> None:
-    """In the child nobody runs it any more: breaking the barrier makes it usable."""
-    import pyfastlock as impl
-
-    runs, go_on = threading.Event(), threading.Event()
-
-    def act() -> None:
-        runs.set()
-        assert go_on.wait(DEADLINE)
-
-    barrier = impl.Barrier(2, act)
-    pair = [start(barrier.wait, DEADLINE) for _ in range(2)]
-    assert runs.wait(DEADLINE)
-
-    def child() -> None:
-        go_on.set()
-        if method == "wait":
-            with pytest.raises(Broken):
-                barrier.wait(DEADLINE)
-        else:
-            getattr(barrier, method)()
-        assert barrier.broken is (method != "reset")
-        barrier.reset()
-        assert barrier.n_waiting == 0
-        use_barrier(barrier)
-
-    in_child(child)
-    go_on.set()
-    assert sorted(thread.join() for thread in pair) == [0, 1]
-    use_barrier(barrier)
-
-
-@pytest.mark.parametrize("method", ["reset", "abort", "wait"])
-def test_t33_handler_forks_while_another_thread_runs_the_action(method: str) -> None:
-    """The main thread waits for an action that nobody runs any more in the child."""
-    import pyfastlock as impl
-
-    runs, go_on = threading.Event(), threading.Event()
-    pids: list[int] = []
-    barrier = impl.Barrier(2, lambda: (runs.set(), go_on.wait(DEADLINE)))
-
-    def end_it() -> None:
-        with contextlib.suppress(Broken):
-            getattr(barrier, method)()
-
-    def fork_and_end() -> None:
-        pids.append(fork())
-        if pids == [0]:
-            run_in_thread(end_it)
-
-    def act_and_kick() -> int:
-        parked(barrier)
-        kicker = start(lambda: (runs.wait(DEADLINE), kick_main()))
-        index = barrier.wait(DEADLINE)
-        kicker.join()
-        return index
-
-    on_signal(fork_and_end)
-    actor = start(act_and_kick)
-    ender = start(lambda: (wait_until(lambda: pids), go_on.set()))
-    result: Any = None
-    try:
-        result = barrier.wait()
-    except Broken:
-        result = Broken
-    finally:
-
-        def child() -> None:
-            assert result is Broken
-            assert barrier.broken is (method != "reset")
-            barrier.reset()
-            go_on.set()
-            use_barrier(barrier)
-
-        if pids == [0]:
-            leave_child(child)
-    ignore_signal()
-    ender.join()
-    join_child(*pids)
-    assert sorted([result, actor.join()]) == [0, 1]
-    use_barrier(barrier)
-
-
 # T14: the handler of a signal forks, while the main thread is queued.
 
 
@@ -607,99 +442,3 @@ def test_children_end_within_their_limit() -> None:
         leave_child(hang)
     with pytest.raises(AssertionError):
         join_child(pid)
-
-
-@pytest.mark.parametrize("timeout", [None, DEADLINE], ids=["untimed", "timed"])
-def test_t33_handler_of_a_guest_forks(timeout: float | None) -> None:
-    """Nobody else in the child notices that the action will not end there."""
-    import pyfastlock as impl
-
-    runs, go_on = threading.Event(), threading.Event()
-    pids: list[int] = []
-    barrier = impl.Barrier(1, lambda: (runs.set(), go_on.wait(DEADLINE)) if not pids else None)
-    actor = start(barrier.wait)
-    assert runs.wait(DEADLINE)
-
-    def fork_once() -> None:
-        pids.append(fork())
-        if pids == [0]:
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(CHILD_LIMIT)
-
-    on_signal(fork_once)
-    kick = kick_when_parked(barrier)
-    ender = start(lambda: (wait_until(lambda: pids), go_on.set()))
-    result: Any = None
-    try:
-        result = barrier.wait(timeout)
-    except Broken:
-        result = Broken
-    finally:
-
-        def child() -> None:
-            assert result is Broken
-            assert barrier.broken
-            barrier.reset()
-            use_barrier(barrier)
-
-        if pids == [0]:
-            leave_child(child)
-    ignore_signal()
-    kick.join()
-    ender.join()
-    join_child(*pids)
-    assert [result, actor.join()] == [0, 0]
-
-
-@pytest.mark.parametrize("timeout", [None, 1.5], ids=["untimed", "timed"])
-def test_t33_handler_forks_during_the_action(timeout: float | None) -> None:
-    """The main thread is one of those for whom it runs; its time, if it is limited, is over."""
-    import pyfastlock as impl
-
-    runs, go_on = threading.Event(), threading.Event()
-    pids: list[int] = []
-    barrier = impl.Barrier(2, lambda: (runs.set(), go_on.wait(DEADLINE)))
-
-    def fork_once() -> None:
-        pids.append(fork())
-        if pids == [0]:
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(CHILD_LIMIT)
-
-    def act_and_kick() -> int:
-        parked(barrier)
-        begun = time.monotonic()
-        kicker = start(
-            lambda: (
-                runs.wait(DEADLINE),
-                wait_until(lambda: time.monotonic() > begun + (timeout or 0)),
-                kick_main(),
-            )
-        )
-        index = barrier.wait(DEADLINE)
-        kicker.join()
-        return index
-
-    on_signal(fork_once)
-    actor = start(act_and_kick)
-    ender = start(lambda: (wait_until(lambda: pids), go_on.set()))
-    result: Any = None
-    try:
-        result = barrier.wait(timeout)
-    except Broken:
-        result = Broken
-    finally:
-
-        def child() -> None:
-            assert result is Broken
-            assert barrier.broken
-            barrier.reset()
-            go_on.set()
-            use_barrier(barrier)
-
-        if pids == [0]:
-            leave_child(child)
-    ignore_signal()
-    ender.join()
-    join_child(*pids)
-    assert sorted([result, actor.join()]) == [0, 1]

@@ -18,7 +18,7 @@ import pytest
 import pyfastlock
 from pyfastlock import _core
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 in_a_checkout = pytest.mark.skipif(
     not (ROOT / "setup.py").exists(), reason="needs the checkout, not only its tests"
