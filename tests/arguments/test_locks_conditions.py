@@ -608,7 +608,7 @@ def test_condition_without_the_lock(kind: str, call: str) -> None:
     assert outcome(pyfastlock, ours, call) == expected
     assert support.try_in_thread(ours)
     if kind == "Condition":
-        with support.held_by_another_thread(theirs), support.held_by_another_thread(ours):
+        with support.held_elsewhere(theirs), support.held_elsewhere(ours):
             expected = outcome(threading, theirs, call)
             assert expected.kind == "RuntimeError"
             assert outcome(pyfastlock, ours, call) == expected

@@ -15,7 +15,7 @@ from conditions import finished, notify_all, waiting
 from support import (
     DEADLINE,
     fails_on_stdlib,
-    held_by_another_thread,
+    held_elsewhere,
     parked,
     run_in_thread,
     start,
@@ -68,7 +68,7 @@ def test_context_manager(cond):
 
 
 def test_acquire_passes_its_arguments_on(cond):
-    with held_by_another_thread(cond):
+    with held_elsewhere(cond):
         assert cond.acquire(False) is False
         assert cond.acquire(blocking=False) is False
         assert cond.acquire(timeout=0.01) is False

@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 from concurrency import (
     Interrupt,
-    held_elsewhere,
     ignore_signal,
     kick_main,
     kick_when_parked,
@@ -31,6 +30,7 @@ from support import (
     SETTLE,
     Started,
     fails_on_stdlib,
+    held_elsewhere,
     is_ours,
     parked,
     run_in_thread,
@@ -252,10 +252,10 @@ def test_t16_wait_nan_is_an_error_everywhere(impl: ModuleType, kind: str, waits:
 @pytest.mark.parametrize("timed", [True, False], ids=["timed", "untimed"])
 def test_t14_handler_takes_the_rlock_that_main_waits_for(impl: ModuleType, timed: bool) -> None:
     lock = impl.RLock()
-    with held_elsewhere(lock) as let_go:
+    with held_elsewhere(lock) as holder:
 
         def take() -> None:
-            let_go.set()
+            holder.let_go()
             lock.acquire()
 
         on_signal(take)

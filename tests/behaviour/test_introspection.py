@@ -16,7 +16,7 @@ import types
 from importlib import metadata
 
 import pytest
-from support import held_by_another_thread, run_in_thread, start, wait_until
+from support import held_elsewhere, run_in_thread, start, wait_until
 
 import pyfastlock
 
@@ -124,7 +124,7 @@ def test_repr_of_an_rlock(impl, depth):
     for _ in range(depth):
         lock.release()
     assert repr(lock) == free
-    with held_by_another_thread(lock, depth) as holder:
+    with held_elsewhere(lock, depth) as holder:
         assert repr(lock) == held.replace(str(threading.get_ident()), str(holder.ident))
     assert repr(lock) == free
 

@@ -6,7 +6,7 @@ import time
 import weakref
 
 import pytest
-from support import held_by_another_thread, parked, run_in_thread, start, try_in_thread
+from support import held_elsewhere, parked, run_in_thread, start, try_in_thread
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_every_waiter_gets_it_once(lock, waiters):
 
 @pytest.mark.parametrize("timeout", [0.01, 0.05])
 def test_timeout_passes(lock, timeout):
-    with held_by_another_thread(lock):
+    with held_elsewhere(lock):
         before = time.monotonic()
         assert lock.acquire(timeout=timeout) is False
         assert time.monotonic() - before >= timeout
@@ -160,7 +160,7 @@ def test_timeout_passes(lock, timeout):
 
 
 def test_timeout_that_is_not_needed(lock):
-    with held_by_another_thread(lock) as holder:
+    with held_elsewhere(lock) as holder:
         waiter = start(lock.acquire, True, 30)
         parked(lock)
     assert holder.done

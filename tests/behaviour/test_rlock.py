@@ -12,7 +12,7 @@ import weakref
 import pytest
 from support import (
     fails_on_stdlib,
-    held_by_another_thread,
+    held_elsewhere,
     parked,
     run_in_thread,
     start,
@@ -98,7 +98,7 @@ def test_locked(lock):
 
 @no_locked
 def test_locked_by_another_thread(lock):
-    with held_by_another_thread(lock, 2):
+    with held_elsewhere(lock, 2):
         assert lock.locked() is True
         assert depth(lock) == 0
     assert lock.locked() is False
@@ -155,7 +155,7 @@ def test_only_the_owner_releases(lock):
 
 
 def test_release_while_another_thread_holds_it(lock):
-    with held_by_another_thread(lock):
+    with held_elsewhere(lock):
         with pytest.raises(RuntimeError, match="cannot release un-acquired lock"):
             lock.release()
         with pytest.raises(RuntimeError, match="cannot release un-acquired lock"):
@@ -210,7 +210,7 @@ def test_recursion_while_others_wait(lock):
 
 @pytest.mark.parametrize("timeout", [0.01, 0.05])
 def test_timeout_passes(lock, timeout):
-    with held_by_another_thread(lock):
+    with held_elsewhere(lock):
         before = time.monotonic()
         assert lock.acquire(timeout=timeout) is False
         assert time.monotonic() - before >= timeout
@@ -220,7 +220,7 @@ def test_timeout_passes(lock, timeout):
 
 @pytest.mark.parametrize("timeout", [0, 0.0, -0.0, 1e-10, False])
 def test_a_timeout_of_nearly_nothing_does_not_block(lock, timeout):
-    with held_by_another_thread(lock):
+    with held_elsewhere(lock):
         assert lock.acquire(timeout=timeout) is False
     assert lock.acquire(timeout=timeout) is True
     assert lock.acquire(timeout=timeout) is True
@@ -228,7 +228,7 @@ def test_a_timeout_of_nearly_nothing_does_not_block(lock, timeout):
 
 
 def test_timeout_max(impl, lock):
-    with held_by_another_thread(lock):
+    with held_elsewhere(lock):
         waiter = start(lambda: lock.acquire(timeout=impl.TIMEOUT_MAX) and depth(lock))
         parked(lock)
     assert waiter.join() == 1

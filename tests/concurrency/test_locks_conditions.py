@@ -10,10 +10,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from concurrency import held_elsewhere, make_lock, queued
+from concurrency import make_lock, queued
 from support import (
     DEADLINE,
     fails_on_stdlib,
+    held_elsewhere,
     start,
     try_in_thread,
     wait_until,
@@ -227,11 +228,11 @@ def test_t29_free_lock_is_always_got(impl: ModuleType, kind: str) -> None:
     """acquire(False) and acquire(timeout=...) of a free lock succeed, whatever happened before."""
     lock = make_lock(impl, kind)
     for n in range(40):
-        with held_elsewhere(lock) as let_go:
+        with held_elsewhere(lock) as holder:
             waiters = [start(lambda: lock.acquire(timeout=0.001) and lock.release())]
             if n % 2:
                 waiters += [start(lambda: lock.acquire(timeout=DEADLINE) and lock.release())]
-                let_go.set()
+                holder.let_go()
             for waiter in waiters:
                 waiter.join()
         assert lock.acquire(False)

@@ -16,7 +16,6 @@ from concurrency import (
     Interrupt,
     check_script,
     fork,
-    held_elsewhere,
     ignore_signal,
     in_child,
     join_child,
@@ -30,6 +29,7 @@ from concurrency import (
 from support import (
     DEADLINE,
     fails_on_stdlib,
+    held_elsewhere,
     is_ours,
     parked,
     run_in_thread,
@@ -88,7 +88,7 @@ def test_fork_with_a_free_lock(impl: ModuleType, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", OURS)
-def test_t14_lock_held_by_another_thread_at_fork(impl: ModuleType, kind: str) -> None:
+def test_t14_lock_held_elsewhere_at_fork(impl: ModuleType, kind: str) -> None:
     lock = make_lock(impl, kind)
 
     def child() -> None:
@@ -105,7 +105,7 @@ def test_t14_lock_held_by_another_thread_at_fork(impl: ModuleType, kind: str) ->
     use(lock)
 
 
-def test_condition_held_by_another_thread_at_fork(impl: ModuleType) -> None:
+def test_condition_held_elsewhere_at_fork(impl: ModuleType) -> None:
     cond = impl.Condition()
 
     def child() -> None:
@@ -441,7 +441,7 @@ def test_t14_fork_in_a_handler_that_interrupts_acquire(
 ) -> None:
     """The child gives up at the deadline: nobody is left who could release the lock."""
     lock = make_lock(impl, kind)
-    with held_elsewhere(lock) as let_go:
+    with held_elsewhere(lock) as holder:
         kicker = kick_when_parked(lock)
         got = None
         try:
@@ -459,7 +459,7 @@ def test_t14_fork_in_a_handler_that_interrupts_acquire(
         kicker.join()
         join_child(*forking_handler)
         assert got is False
-        let_go.set()
+        holder.let_go()
     use(lock)
 
 
@@ -482,9 +482,9 @@ def test_t14_handler_forks_and_makes_the_lock_free_in_the_child(
             lock._at_fork_reinit()
 
     on_signal(fork_and_reinit)
-    with held_elsewhere(lock) as let_go:
+    with held_elsewhere(lock) as holder:
         kicker = kick_when_parked(lock)
-        releaser = start(lambda: (wait_until(lambda: pids), let_go.set()))
+        releaser = start(lambda: (wait_until(lambda: pids), holder.let_go()))
         got = None
         try:
             got = lock.acquire(timeout=patience(lock, 0.5 if sys.version_info < (3, 14) else 10))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _thread
-import contextlib
 import faulthandler
 import importlib.util
 import os
@@ -15,7 +14,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -94,26 +93,6 @@ def queued(obj: Any) -> int:
         return _core._waiters(obj)
     cond = stdlib_condition(obj)
     return len(cond._waiters) if cond is not None else 0
-
-
-@contextlib.contextmanager
-def held_elsewhere(lock: Any) -> Iterator[threading.Event]:
-    """Another thread holds `lock` until the event that this gives is set, or the block ends."""
-    held, let_go = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        lock.acquire()
-        held.set()
-        let_go.wait(DEADLINE)
-        lock.release()
-
-    holder = start(hold)
-    assert held.wait(DEADLINE)
-    try:
-        yield let_go
-    finally:
-        let_go.set()
-        holder.join()
 
 
 NUDGE = signal.SIGUSR2

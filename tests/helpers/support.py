@@ -209,29 +209,50 @@ def try_in_thread(lock: Any) -> bool:
     return run_in_thread(attempt)
 
 
-@contextmanager
-def held_by_another_thread(lock: Any, depth: int = 1) -> Iterator[Started]:
-    """Inside the block a living thread holds `lock`, `depth` times; it gives it back at the end.
+class Holder:
+    """A thread that holds a lock until it is told to let go of it."""
 
-    A Lock may be released by the block, as anybody may: then the thread has nothing to give back.
-    """
-    taken, stop = threading.Event(), threading.Event()
+    def __init__(self, lock: Any, depth: int):
+        self._taken, self._told = threading.Event(), threading.Event()
+        self._thread = start(self._hold, lock, depth)
+        assert self._taken.wait(DEADLINE), self._thread.stack()
 
-    def hold() -> None:
+    def _hold(self, lock: Any, depth: int) -> None:
         for _ in range(depth):
-            assert lock.acquire(timeout=DEADLINE)
-        taken.set()
-        assert stop.wait(DEADLINE)
+            assert lock.acquire(True, DEADLINE)
+        self._taken.set()
+        assert self._told.wait(DEADLINE)
         is_owned = getattr(lock, "_is_owned", None)
+        locked = getattr(lock, "locked", None)
         for _ in range(depth):
-            if is_owned is None and not lock.locked():
+            if is_owned is None and locked is not None and not locked():
                 break
             lock.release()
 
-    holder = start(hold)
+    @property
+    def ident(self) -> int:
+        """The identity of the thread, as `threading.get_ident` gives it there."""
+        return self._thread.ident
+
+    def let_go(self) -> None:
+        """Tell the thread to give the lock back, and do not wait until it has."""
+        self._told.set()
+
+    def join(self) -> None:
+        """Wait until the thread has given the lock back."""
+        self._thread.join()
+
+
+@contextmanager
+def held_elsewhere(lock: Any, depth: int = 1) -> Iterator[Holder]:
+    """Inside the block another thread holds `lock`, `depth` times, until it is told to let go.
+
+    It gives the lock back at the end of the block at the latest. A Lock may be released by the
+    block, as anybody may: then the thread has nothing to give back.
+    """
+    holder = Holder(lock, depth)
     try:
-        assert taken.wait(DEADLINE), holder.stack()
         yield holder
     finally:
-        stop.set()
+        holder.let_go()
         holder.join()

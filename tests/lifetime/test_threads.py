@@ -6,9 +6,10 @@ import sys
 from types import ModuleType
 
 import pytest
-from concurrency import check_script, held_elsewhere, queued
+from concurrency import check_script, queued
 from support import (
     DEADLINE,
+    held_elsewhere,
     is_ours,
     parked,
     run_in_thread,

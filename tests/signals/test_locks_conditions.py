@@ -21,7 +21,6 @@ from concurrency import (
     Handle,
     Interrupt,
     check_script,
-    held_elsewhere,
     interrupt,
     kick_main,
     kick_when_parked,
@@ -31,6 +30,7 @@ from concurrency import (
 from support import (
     DEADLINE,
     SETTLE,
+    held_elsewhere,
     is_ours,
     parked,
     start,
@@ -78,9 +78,9 @@ def test_t14_handler_runs_at_once_in_acquire(
     name, _, how = way.partition(".")
     lock, queue = make_way(impl, name)
     ran: list[float] = []
-    with held_elsewhere(lock) as let_go:
+    with held_elsewhere(lock) as holder:
         # The lock becomes free only after the handler ran: a late handler is a hang.
-        handle(lambda: (ran.append(time.monotonic()), let_go.set()))
+        handle(lambda: (ran.append(time.monotonic()), holder.let_go()))
         kick = kick_when_parked(queue)
         assert enter(lock, how)
     delay = ran[0] - kick.join()
@@ -167,14 +167,14 @@ def test_t13_handler_tries_the_lock_that_main_waits_for(
 ) -> None:
     lock = make_lock(impl, kind)
     tried: list[object] = []
-    with held_elsewhere(lock) as let_go:
+    with held_elsewhere(lock) as holder:
 
         def attempt() -> None:
             tried.append(lock.acquire(False))
             tried.append(lock.acquire(timeout=0.02))
             tried.append(lock.locked() if hasattr(lock, "locked") else True)
             tried.append("locked" in repr(lock))
-            let_go.set()
+            holder.let_go()
 
         handle(attempt)
         kick = kick_when_parked(lock)
@@ -192,10 +192,10 @@ def test_t14_handler_takes_and_gives_back_the_lock_that_main_waits_for(
     impl: ModuleType, handle: Handle, kind: str, timed: bool
 ) -> None:
     lock = make_lock(impl, kind)
-    with held_elsewhere(lock) as let_go:
+    with held_elsewhere(lock) as holder:
 
         def take() -> None:
-            let_go.set()
+            holder.let_go()
             assert lock.acquire(timeout=DEADLINE)
             lock.release()
 
@@ -227,10 +227,10 @@ def test_t14_lock_is_not_given_to_a_suspended_acquire(
 ) -> None:
     """Others can have the lock as long as the handler runs."""
     lock = make_lock(impl, kind)
-    with held_elsewhere(lock) as let_go:
+    with held_elsewhere(lock) as holder:
 
         def others() -> None:
-            let_go.set()
+            holder.let_go()
             for _ in range(3):
                 start(lambda: lock.acquire(timeout=5) and lock.release()).join()
                 wait_until(lambda: try_in_thread(lock), 5, "the lock is free")
@@ -246,12 +246,12 @@ def test_t14_handler_waits_for_another_lock(impl: ModuleType, handle: Handle) ->
     """One thread is queued twice: in acquire(), and in the acquire() of its handler."""
     outer, inner = impl.Lock(), impl.RLock()
     events: list[str] = []
-    with held_elsewhere(outer) as let_go_outer, held_elsewhere(inner) as let_go_inner:
+    with held_elsewhere(outer) as outer_holder, held_elsewhere(inner) as inner_holder:
 
         def nested() -> None:
             events.append("handler")
-            let_go_outer.set()
-            let_inner_go = start(lambda: (parked(inner), let_go_inner.set()))
+            outer_holder.let_go()
+            let_inner_go = start(lambda: (parked(inner), inner_holder.let_go()))
             assert inner.acquire(timeout=DEADLINE)
             events.append("inner")
             inner.release()
@@ -284,13 +284,13 @@ def test_t14_signal_during_a_handler_that_waits(impl: ModuleType, handle: Handle
     """The handler waits for the lock and is interrupted itself, several levels deep."""
     lock = impl.RLock()
     depth = 0
-    with held_elsewhere(lock) as let_go:
+    with held_elsewhere(lock) as holder:
 
         def nested() -> None:
             nonlocal depth
             depth += 1
             if depth == 4:
-                let_go.set()
+                holder.let_go()
                 return
             kick = kick_when_parked(lock, 1 if is_ours(lock) else 0)
             assert lock.acquire(timeout=DEADLINE)
@@ -396,13 +396,13 @@ def test_signals_do_not_interrupt_other_threads(
     lock = make_lock(impl, kind)
     threads: list[int] = []
     handle(lambda: threads.append(threading.get_ident()))
-    with held_elsewhere(lock) as let_go:
+    with held_elsewhere(lock) as holder:
         other = start(lambda: lock.acquire(timeout=DEADLINE) and lock.release() is None)
         parked(lock)
         signal.pthread_kill(other.ident, signal.SIGUSR1)
         wait_until(lambda: threads)
         assert not other.done
-        let_go.set()
+        holder.let_go()
         assert other.join() is True
     assert threads == [threading.main_thread().ident]
 
