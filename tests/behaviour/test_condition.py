@@ -766,10 +766,17 @@ def test_always_true(cond):
 
 
 def test_destroyed_while_held(impl):
+    """It goes at once, and so does its lock; the lock stays held where somebody else has it."""
     for _ in range(100):
         cond = impl.Condition()
+        assert not cond._is_owned()
         cond.acquire()
+        references = weakref.ref(cond), weakref.ref(cond._lock)
         del cond
+        assert [reference() for reference in references] == [None, None]
+    lock = impl.Lock()
+    impl.Condition(lock).acquire()
+    assert lock.locked()
 
 
 def test_repr_counts_the_waiters(impl):

@@ -1,4 +1,4 @@
-"""Condition over locks that are not its own: whatever has acquire() and release(), and more or less of the rest."""
+"""Condition over locks that are not its own: whatever has acquire() and release(), or more."""
 
 from __future__ import annotations
 

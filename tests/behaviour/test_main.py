@@ -500,7 +500,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 @pytest.mark.parametrize("name", ["script", "directory", "module", "package"])
-def test_multiprocessing(name: str, method: str) -> None:
+def test_t36_multiprocessing(name: str, method: str) -> None:
     source = MULTIPROCESSING
     if name in ("directory", "package"):
         # Their main module is not imported again by "spawn": it takes the functions from another.

@@ -511,7 +511,7 @@ def test_profilers_see_calls_of_c_functions_for_the_locks(impl, kind):
     ]
 
 
-def test_profilers_see_exceptions_pass(impl):
+def test_t42_profilers_see_exceptions_pass(impl):
     semaphore = impl.BoundedSemaphore()
     seen = []
     sys.setprofile(lambda frame, event, arg: seen.append((event, frame.f_code.co_name)))
@@ -526,7 +526,7 @@ def test_profilers_see_exceptions_pass(impl):
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="sys.monitoring is new in 3.12")
-def test_monitoring_sees_the_calls(impl):
+def test_t42_monitoring_sees_the_calls(impl):
     event, semaphore, condition = impl.Event(), impl.Semaphore(), impl.Condition()
     tool, seen = 3, []
     monitoring = sys.monitoring

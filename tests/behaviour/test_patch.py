@@ -419,7 +419,7 @@ def test_the_standard_library_reinitialises_ours_after_a_fork() -> None:
 
 @needs_subinterpreters
 @own_gil
-def test_each_interpreter_is_patched_on_its_own(own_gil: bool) -> None:
+def test_t37_each_interpreter_is_patched_on_its_own(own_gil: bool) -> None:
     check_script(
         API
         + f"OWN_GIL = {own_gil}\n"

@@ -352,7 +352,7 @@ def test_many_threads() -> None:
 
 @needs_subinterpreters
 @own_gil
-def test_each_interpreter_on_its_own(own_gil: bool) -> None:
+def test_t37_each_interpreter_on_its_own(own_gil: bool) -> None:
     check_script(
         API
         + f"OWN_GIL = {own_gil}\n"

@@ -134,7 +134,7 @@ green_threads = pytest.mark.parametrize(
 
 
 @green_threads
-def test_patch_refuses(library: str, patches: Callable[[], None]) -> None:
+def test_t43_patch_refuses(library: str, patches: Callable[[], None]) -> None:
     patches()
     before = dict(vars(threading))
     with pytest.raises(RuntimeError, match=f"{library} has patched threading already.*unpatch"):
@@ -145,7 +145,7 @@ def test_patch_refuses(library: str, patches: Callable[[], None]) -> None:
     assert vars(threading) == before
 
 
-def test_what_they_patch_besides_is_no_reason_to_refuse() -> None:
+def test_t43_what_they_patch_besides_is_no_reason_to_refuse() -> None:
     importlib.import_module("gevent.monkey").patch_socket()
     importlib.import_module("eventlet").monkey_patch(thread=False)
     pyfastlock.patch()
@@ -157,7 +157,7 @@ def test_what_they_patch_besides_is_no_reason_to_refuse() -> None:
 
 @pytest.mark.parametrize("order", ["imported before", "imported after"])
 @green_threads
-def test_a_warning(library: str, patches: Callable[[], None], order: str) -> None:
+def test_t43_a_warning(library: str, patches: Callable[[], None], order: str) -> None:
     if order == "imported before":
         importlib.import_module("gevent.monkey")
         importlib.import_module("eventlet")

@@ -424,11 +424,15 @@ def test_weak_reference_dies_with_the_lock(impl):
 
 
 def test_destroyed_while_held(impl):
+    """It goes at once, and leaves nothing to the next one, which gets its memory."""
     for _ in range(100):
         lock = impl.RLock()
+        assert not lock._is_owned()
         lock.acquire()
         lock.acquire()
+        reference = weakref.ref(lock)
         del lock
+        assert reference() is None
 
 
 def test_class(impl, lock):

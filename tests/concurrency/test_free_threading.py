@@ -40,7 +40,7 @@ def switch_often() -> Any:
 
 
 @pytest.mark.skipif(not FREE_THREADED, reason="this build has a GIL")
-def test_import_does_not_switch_the_gil_on() -> None:
+def test_t38_import_does_not_switch_the_gil_on() -> None:
     # Without PYTHON_GIL in the environment, and warnings are errors.
     check_script(
         """

@@ -1,4 +1,4 @@
-"""Lock, RLock and Condition in many threads: races of releases, fairness, looks at a lock in use."""
+"""Lock, RLock and Condition in many threads: releases that race, fairness, looks from outside."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 Broken = threading.BrokenBarrierError
 
 
-def test_t33_fork_in_an_action(impl: ModuleType) -> None:
+def test_t33_t34_fork_in_an_action(impl: ModuleType) -> None:
     """The child goes on alone; the parent with everybody."""
     pids: list[int] = []
     barrier = impl.Barrier(3, lambda: pids.append(fork()) if not pids else None)
@@ -51,7 +51,7 @@ def test_t33_fork_in_an_action(impl: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("method", ["reset", "abort", "wait"])
-def test_t33_fork_while_another_thread_runs_the_action(method: str) -> None:
+def test_t33_t34_fork_while_another_thread_runs_the_action(method: str) -> None:
     """In the child nobody runs it any more: breaking the barrier makes it usable."""
     import pyfastlock as impl
 
@@ -84,7 +84,7 @@ def test_t33_fork_while_another_thread_runs_the_action(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["reset", "abort", "wait"])
-def test_t33_handler_forks_while_another_thread_runs_the_action(method: str) -> None:
+def test_t33_t34_handler_forks_while_another_thread_runs_the_action(method: str) -> None:
     """The main thread waits for an action that nobody runs any more in the child."""
     import pyfastlock as impl
 
@@ -135,7 +135,7 @@ def test_t33_handler_forks_while_another_thread_runs_the_action(method: str) -> 
 
 
 @pytest.mark.parametrize("timeout", [None, DEADLINE], ids=["untimed", "timed"])
-def test_t33_handler_of_a_guest_forks(timeout: float | None) -> None:
+def test_t33_t34_handler_of_a_guest_forks(timeout: float | None) -> None:
     """Nobody else in the child notices that the action will not end there."""
     import pyfastlock as impl
 
@@ -177,7 +177,7 @@ def test_t33_handler_of_a_guest_forks(timeout: float | None) -> None:
 
 
 @pytest.mark.parametrize("timeout", [None, 1.5], ids=["untimed", "timed"])
-def test_t33_handler_forks_during_the_action(timeout: float | None) -> None:
+def test_t33_t34_handler_forks_during_the_action(timeout: float | None) -> None:
     """The main thread is one of those for whom it runs; its time, if it is limited, is over."""
     import pyfastlock as impl
 

@@ -52,7 +52,7 @@ def make(impl: ModuleType, kind: str) -> tuple[Any, Callable[[Any], Any], Callab
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_fork_with_nobody_waiting(impl: ModuleType, kind: str) -> None:
+def test_t34_fork_with_nobody_waiting(impl: ModuleType, kind: str) -> None:
     obj, _, use = make(impl, kind)
     use(obj)
     in_child(lambda: use(obj))
@@ -60,7 +60,7 @@ def test_fork_with_nobody_waiting(impl: ModuleType, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_state_is_the_same_in_the_child(impl: ModuleType, kind: str) -> None:
+def test_t34_state_is_the_same_in_the_child(impl: ModuleType, kind: str) -> None:
     def child() -> None:
         if kind == "Event":
             assert obj.is_set()
@@ -98,7 +98,7 @@ def test_state_is_the_same_in_the_child(impl: ModuleType, kind: str) -> None:
     ],
 )
 @pytest.mark.parametrize("waiters", [1, 3])
-def test_fork_with_waiters(impl: ModuleType, kind: str, waiters: int) -> None:
+def test_t34_fork_with_waiters(impl: ModuleType, kind: str, waiters: int) -> None:
     """In the child they do not exist; in the parent nothing has happened to them."""
     obj, wait, use = make(impl, kind)
 
@@ -139,7 +139,7 @@ def test_fork_with_waiters(impl: ModuleType, kind: str, waiters: int) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_fork_in_a_thread(impl: ModuleType, kind: str) -> None:
+def test_t34_fork_in_a_thread(impl: ModuleType, kind: str) -> None:
     """The thread that forked is the main thread of the child, and signals interrupt it there."""
     obj, wait, use = make(impl, kind)
 
@@ -163,7 +163,7 @@ def test_fork_in_a_thread(impl: ModuleType, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_fork_in_a_child(impl: ModuleType, kind: str) -> None:
+def test_t34_fork_in_a_child(impl: ModuleType, kind: str) -> None:
     obj, wait, use = make(impl, kind)
 
     def child() -> None:
@@ -198,7 +198,7 @@ def test_fork_in_a_child(impl: ModuleType, kind: str) -> None:
 
 
 @fails_on_stdlib("a lock inside is held by a thread that is not in the child", run=False)
-def test_t31_at_fork_handlers_use_everything(impl: ModuleType) -> None:
+def test_t31_t34_at_fork_handlers_use_everything(impl: ModuleType) -> None:
     """While threads wait for what the handlers set, release and break."""
     check_script(
         """
@@ -253,7 +253,7 @@ def test_t31_at_fork_handlers_use_everything(impl: ModuleType) -> None:
     )
 
 
-def test_forks_while_other_threads_use_everything(impl: ModuleType) -> None:
+def test_t34_forks_while_other_threads_use_everything(impl: ModuleType) -> None:
     """At any moment a fork may happen: also while another thread is inside of a queue."""
     if impl is threading:
         pytest.skip("its locks stay held in the child")

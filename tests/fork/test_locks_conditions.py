@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -80,7 +82,7 @@ def use_condition(cond: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", OURS)
-def test_fork_with_a_free_lock(impl: ModuleType, kind: str) -> None:
+def test_t34_fork_with_a_free_lock(impl: ModuleType, kind: str) -> None:
     lock = make_lock(impl, kind)
     use(lock)
     in_child(lambda: use(lock))
@@ -88,7 +90,7 @@ def test_fork_with_a_free_lock(impl: ModuleType, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", OURS)
-def test_t14_lock_held_elsewhere_at_fork(impl: ModuleType, kind: str) -> None:
+def test_t14_t34_lock_held_by_another_thread_at_fork(impl: ModuleType, kind: str) -> None:
     lock = make_lock(impl, kind)
 
     def child() -> None:
@@ -105,7 +107,7 @@ def test_t14_lock_held_elsewhere_at_fork(impl: ModuleType, kind: str) -> None:
     use(lock)
 
 
-def test_condition_held_elsewhere_at_fork(impl: ModuleType) -> None:
+def test_t34_condition_held_by_another_thread_at_fork(impl: ModuleType) -> None:
     cond = impl.Condition()
 
     def child() -> None:
@@ -118,7 +120,7 @@ def test_condition_held_elsewhere_at_fork(impl: ModuleType) -> None:
     use_condition(cond)
 
 
-def test_rlock_held_by_the_forking_thread(impl: ModuleType) -> None:
+def test_t34_rlock_held_by_the_forking_thread(impl: ModuleType) -> None:
     lock = impl.RLock()
 
     def child() -> None:
@@ -140,7 +142,7 @@ def test_rlock_held_by_the_forking_thread(impl: ModuleType) -> None:
     use(lock)
 
 
-def test_lock_held_by_the_forking_thread(impl: ModuleType) -> None:
+def test_t34_lock_held_by_the_forking_thread(impl: ModuleType) -> None:
     lock = impl.Lock()
 
     def child() -> None:
@@ -155,7 +157,7 @@ def test_lock_held_by_the_forking_thread(impl: ModuleType) -> None:
 
 @pytest.mark.parametrize("kind", OURS)
 @pytest.mark.parametrize("waiters", [1, 5])
-def test_lock_with_waiters_at_fork(impl: ModuleType, kind: str, waiters: int) -> None:
+def test_t34_lock_with_waiters_at_fork(impl: ModuleType, kind: str, waiters: int) -> None:
     """The waiters do not exist in the child: a release there must not give them the lock."""
     lock = make_lock(impl, kind)
 
@@ -178,7 +180,7 @@ def test_lock_with_waiters_at_fork(impl: ModuleType, kind: str, waiters: int) ->
 
 @fails_on_stdlib("a notification in the child goes to a waiter that was left behind")
 @pytest.mark.parametrize("kind", ["Lock", "RLock", "foreign"])
-def test_condition_with_waiters_at_fork(impl: ModuleType, kind: str) -> None:
+def test_t34_condition_with_waiters_at_fork(impl: ModuleType, kind: str) -> None:
     cond = impl.Condition(make_lock(impl, kind))
 
     def wait() -> bool:
@@ -208,7 +210,7 @@ def test_condition_with_waiters_at_fork(impl: ModuleType, kind: str) -> None:
     use_condition(cond)
 
 
-def test_condition_with_notified_waiters_at_fork(impl: ModuleType) -> None:
+def test_t34_condition_with_notified_waiters_at_fork(impl: ModuleType) -> None:
     """Notified, and queued for the lock that the forking thread holds."""
     lock = impl.Lock()
     cond = impl.Condition(lock)
@@ -232,7 +234,7 @@ def test_condition_with_notified_waiters_at_fork(impl: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("kind", OURS)
-def test_fork_in_a_thread(impl: ModuleType, kind: str) -> None:
+def test_t34_fork_in_a_thread(impl: ModuleType, kind: str) -> None:
     """The thread that forked is the main thread of the child, and signals interrupt it there."""
     lock = make_lock(impl, kind)
     cond = impl.Condition(impl.RLock())
@@ -273,7 +275,7 @@ def test_fork_in_a_thread(impl: ModuleType, kind: str) -> None:
     use(lock)
 
 
-def test_t19_owners_of_the_child_are_its_own(impl: ModuleType) -> None:
+def test_t19_t36_owners_of_the_child_are_its_own(impl: ModuleType) -> None:
     """A thread that the child starts is not the owner of what a thread of the parent held."""
     lock = impl.RLock()
 
@@ -287,7 +289,23 @@ def test_t19_owners_of_the_child_are_its_own(impl: ModuleType) -> None:
         in_child(child)
 
 
-def test_fork_in_a_child(impl: ModuleType) -> None:
+def test_t36_preexec_fn_uses_what_the_parent_holds(impl: ModuleType) -> None:
+    """`subprocess` calls it in a forked child, where the thread that forked is the owner."""
+    rlock, lock = impl.RLock(), impl.Lock()
+
+    def before_exec() -> None:
+        assert rlock._is_owned()
+        rlock.release()
+        use(rlock)
+        lock._at_fork_reinit()
+        use(lock)
+
+    with held_elsewhere(lock), rlock, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # there are other threads
+        subprocess.run([sys.executable, "-c", ""], preexec_fn=before_exec, check=True)
+
+
+def test_t34_fork_in_a_child(impl: ModuleType) -> None:
     lock = impl.RLock()
     cond = impl.Condition(lock)
 
@@ -307,7 +325,7 @@ def test_fork_in_a_child(impl: ModuleType) -> None:
         in_child(child)
 
 
-def test_at_fork_handlers_use_the_locks(impl: ModuleType) -> None:
+def test_t34_at_fork_handlers_use_the_locks(impl: ModuleType) -> None:
     check_script(
         """
         lock, rlock, cond = impl.Lock(), impl.RLock(), impl.Condition()
@@ -337,7 +355,7 @@ def test_at_fork_handlers_use_the_locks(impl: ModuleType) -> None:
     )
 
 
-def test_reinit_keeps_weak_references_and_identity(impl: ModuleType) -> None:
+def test_t34_reinit_keeps_weak_references_and_identity(impl: ModuleType) -> None:
     for kind in OURS:
         lock = make_lock(impl, kind)
         cond = impl.Condition(lock)
@@ -351,7 +369,7 @@ def test_reinit_keeps_weak_references_and_identity(impl: ModuleType) -> None:
             assert cond.wait(0) is False
 
 
-def test_forks_while_other_threads_use_everything(impl: ModuleType) -> None:
+def test_t34_forks_while_other_threads_use_everything(impl: ModuleType) -> None:
     """At any moment a fork may happen: also while another thread is inside of a queue."""
     locks = [impl.Lock() for _ in range(4)] + [impl.RLock() for _ in range(4)]
     cond = impl.Condition()

@@ -66,7 +66,7 @@ def check(own_gil: bool, source: str) -> None:
 
 
 @own_gil
-def test_import_use_and_destroy(own_gil: bool) -> None:
+def test_t37_import_use_and_destroy(own_gil: bool) -> None:
     check(
         own_gil,
         """
@@ -80,7 +80,7 @@ exec(USE)
 
 
 @own_gil
-def test_first_imported_in_a_subinterpreter(own_gil: bool) -> None:
+def test_t37_first_imported_in_a_subinterpreter(own_gil: bool) -> None:
     """And only then in the main one, which goes on when the first is gone."""
     check_script(
         API
@@ -115,7 +115,7 @@ kick.join()
 
 
 @own_gil
-def test_several_at_once_have_types_of_their_own(own_gil: bool) -> None:
+def test_t37_several_at_once_have_types_of_their_own(own_gil: bool) -> None:
     check(
         own_gil,
         """
@@ -143,7 +143,7 @@ exec(USE)
 
 
 @own_gil
-def test_destroyed_while_a_lock_is_held(own_gil: bool) -> None:
+def test_t37_destroyed_while_a_lock_is_held(own_gil: bool) -> None:
     check(
         own_gil,
         """
@@ -161,7 +161,7 @@ exec(USE)
 
 
 @own_gil
-def test_destroyed_with_objects_in_cycles_and_finalizers(own_gil: bool) -> None:
+def test_t37_destroyed_with_objects_in_cycles_and_finalizers(own_gil: bool) -> None:
     check(
         own_gil,
         """
@@ -202,7 +202,7 @@ since_313 = pytest.mark.skipif(
 
 @since_313
 @own_gil
-def test_threads_in_several_interpreters(own_gil: bool) -> None:
+def test_t37_threads_in_several_interpreters(own_gil: bool) -> None:
     """Interpreters at work in threads of their own, each with its locks in the same buckets."""
     check(
         own_gil,
@@ -236,7 +236,7 @@ for interpreter in interpreters:
 
 
 @since_313
-def test_threads_that_block_inside_a_subinterpreter() -> None:
+def test_t37_threads_that_block_inside_a_subinterpreter() -> None:
     """With threads of the subinterpreter itself, which wait for and notify one another."""
     check(
         False,

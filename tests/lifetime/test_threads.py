@@ -6,7 +6,7 @@ import sys
 from types import ModuleType
 
 import pytest
-from concurrency import check_script, queued
+from concurrency import check_script, queued, run_script
 from support import (
     DEADLINE,
     held_elsewhere,
@@ -162,3 +162,53 @@ print("ok")
         impl,
         output="ok",
     )
+
+
+# T44: little stack.
+
+SMALL = """
+lock, rlock, cond, event = impl.Lock(), impl.RLock(), impl.Condition(), impl.Event()
+semaphore, barrier = impl.Semaphore(0), impl.Barrier(2)
+steps = []
+
+def waits():
+    lock.acquire()
+    steps.append(1)
+    rlock.acquire(True, 100)
+    rlock.release()
+    with cond:
+        steps.append(2)
+        cond.wait(100)
+    event.wait(100)
+    semaphore.acquire(True, 100)
+    barrier.wait(100)
+    steps.append(3)
+
+lock.acquire()
+rlock.acquire()
+threading.stack_size({size})
+thread = threading.Thread(target=waits)
+thread.start()
+threading.stack_size(0)
+lock.release()
+rlock.release()
+wait_until(lambda: 2 in steps)
+with cond:
+    cond.notify()
+event.set()
+semaphore.release()
+barrier.wait(100)
+thread.join()
+assert steps == [1, 2, 3]
+"""
+
+
+def test_t44_threads_with_the_smallest_stack_that_the_stdlib_can_do_with() -> None:
+    """A waiter lives on the stack of its thread, and must not need much of it."""
+    for kib in (32, 64, 128, 256, 512, 1024):
+        source = SMALL.format(size=kib * 1024)
+        if run_script(source, "threading").returncode == 0:
+            # What is just enough there may be a frame too little here.
+            check_script(SMALL.format(size=kib * 1024 + 16 * 1024))
+            return
+    raise AssertionError("threading needs more")

@@ -223,7 +223,7 @@ def switch_often() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
-def test_t31_t32_t33_stress(configuration: str) -> None:
+def test_t31_t32_t33_t40_t42_stress(configuration: str) -> None:
     import pyfastlock
 
     print(f"PYFASTLOCK_STRESS_SEED={SEED} PYFASTLOCK_STRESS_SECONDS={SECONDS:g}")

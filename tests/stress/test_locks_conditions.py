@@ -289,7 +289,7 @@ def switch_often() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
-def test_stress(configuration: str) -> None:
+def test_t40_t42_stress(configuration: str) -> None:
     import pyfastlock as impl
 
     run_stress(impl, configuration, SECONDS / len(CONFIGURATIONS))

@@ -1,4 +1,4 @@
-"""TRAPS.md is complete and true: each trap has tests, or a reason why it cannot happen."""
+"""README.md's list of traps is complete and true: each has tests, or a reason why it cannot happen."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-TRAPS = [f"T{number}" for number in range(1, 34)]
 
 NUMBER_IN_NAME = re.compile(r"(?:^|_)t(\d\d)(?=_|$)")
 C_TEST = re.compile(r"^\w[\w\s*]*\b(test_t\d\d_\w+)\s*\(", re.MULTILINE)
+ROW = re.compile(r"^\| (T\d+) \|[^|]*\|([^|]*)\|$", re.MULTILINE)
+REASON = re.compile(r"^- \*\*(T\d+)\*\* (.+?)(?=^- |\Z)", re.MULTILINE | re.DOTALL)
+
+ENOUGH = 80
+"""Characters of a reason: more than a phrase."""
 
 
 def numbers(name: str) -> list[str]:
@@ -42,47 +46,52 @@ def python_tests(path: Path) -> list[str]:
 def files_by_trap() -> dict[str, set[str]]:
     """The files that have a test for a trap, by trap."""
     found = defaultdict(set)
-    for path in TESTS.glob("test_*.py"):
-        for name in python_tests(path):
+    for path in TESTS.glob("*/test_*.[pc]*"):
+        if path.suffix == ".py":
+            names = python_tests(path)
+        elif path.suffix == ".c":
+            names = C_TEST.findall(path.read_text(encoding="utf-8"))
+        else:
+            continue
+        for name in names:
             for trap in numbers(name):
-                found[trap].add(path.name)
-    for path in (TESTS / "c").glob("*.c"):
-        for name in C_TEST.findall(path.read_text(encoding="utf-8")):
-            for trap in numbers(name):
-                found[trap].add(f"c/{path.name}")
+                found[trap].add(path.relative_to(TESTS).as_posix())
     return found
+
+
+def by_number(trap: str) -> int:
+    return int(trap[1:])
 
 
 @functools.cache
 def listed() -> tuple[dict[str, set[str]], dict[str, str]]:
-    """What TRAPS.md says: the files of each trap, and the reason of those that cannot happen."""
-    text = (TESTS / "TRAPS.md").read_text(encoding="utf-8")
-    tested, _, impossible = text.partition("## What cannot happen here")
-    rows = re.findall(r"^\| (T\d+) \|[^|]*\|([^|]*)\|$", tested, re.MULTILINE)
-    files = {trap: set(re.findall(r"`([^`]+)`", cell)) for trap, cell in rows}
-    reasons = dict(
-        re.findall(r"^- \*\*(T\d+)\*\* (.+?)(?=^- |\Z)", impossible, re.MULTILINE | re.DOTALL)
-    )
-    return files, reasons
+    """What README.md says: the files of each trap, and the reasons why it cannot happen."""
+    text = (TESTS / "README.md").read_text(encoding="utf-8")
+    table, _, impossible = text.partition("### What cannot happen here")
+    files = {trap: set(re.findall(r"`([^`]+)`", cell)) for trap, cell in ROW.findall(table)}
+    return files, dict(REASON.findall(impossible))
+
+
+TRAPS = sorted({*listed()[0], *listed()[1], *files_by_trap()}, key=by_number)
+
+
+def test_the_list_is_in_order_and_leaves_out_none() -> None:
+    files, _ = listed()
+    assert list(files) == [f"T{number}" for number in range(1, len(TRAPS) + 1)] == TRAPS
+
+
+@pytest.mark.parametrize("trap", TRAPS)
+def test_the_list_names_the_files_that_have_its_tests(trap: str) -> None:
+    tested = sorted(files_by_trap().get(trap, ()))
+    row = ", ".join(f"`{name}`" for name in tested)
+    assert sorted(listed()[0].get(trap, ())) == tested, f"the row of {trap} should end: {row}"
 
 
 @pytest.mark.parametrize("trap", TRAPS)
 def test_every_trap_has_a_test_or_a_reason(trap: str) -> None:
-    files, reasons = listed()
-    assert files_by_trap().get(trap) or len(reasons.get(trap, "")) > 40
-    assert files.get(trap) or trap in reasons
-
-
-@pytest.mark.parametrize("trap", TRAPS)
-def test_the_list_names_files_that_have_such_tests(trap: str) -> None:
-    files, _ = listed()
-    assert files.get(trap, set()) <= files_by_trap().get(trap, set())
-
-
-def test_the_list_is_in_order_and_has_no_other_traps() -> None:
-    files, reasons = listed()
-    assert list(files) == [trap for trap in TRAPS if trap in files]
-    assert set(files) | set(reasons) == set(TRAPS)
+    _, reasons = listed()
+    assert files_by_trap().get(trap) or trap in reasons
+    assert len(reasons.get(trap, " " * ENOUGH)) >= ENOUGH
 
 
 CALL = re.compile(r"\b(?:pthread|sem)_[a-z_]+\s*\(")
