@@ -1,4 +1,8 @@
-"""README.md's list of traps is complete and true: each has tests, or a reason why it cannot happen."""
+"""tests/README.md is complete and true.
+
+Its first table names each file of tests, and its list of traps names for each trap the files that
+have tests of it; a trap without tests has a reason why it cannot happen.
+"""
 
 from __future__ import annotations
 
@@ -72,6 +76,16 @@ def listed() -> tuple[dict[str, set[str]], dict[str, str]]:
     return files, dict(REASON.findall(impossible))
 
 
+def test_the_first_table_names_each_file() -> None:
+    text = (TESTS / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)/` \|[^|]*(\|.*)\|$", text, re.MULTILINE)
+    named = {(folder, name) for folder, cells in rows for name in re.findall(r"`(\w+)`", cells)}
+    there = {
+        (path.parent.name, path.stem.removeprefix("test_")) for path in TESTS.rglob("test_*.py")
+    }
+    assert named == there
+
+
 TRAPS = sorted({*listed()[0], *listed()[1], *files_by_trap()}, key=by_number)
 
 
@@ -92,28 +106,3 @@ def test_every_trap_has_a_test_or_a_reason(trap: str) -> None:
     _, reasons = listed()
     assert files_by_trap().get(trap) or trap in reasons
     assert len(reasons.get(trap, " " * ENOUGH)) >= ENOUGH
-
-
-CALL = re.compile(r"\b(?:pthread|sem)_[a-z_]+\s*\(")
-"""A call of the operating system's locks, which may fail."""
-
-USED = re.compile(r"(?:fl_must\(\"\w+\", |return |[=!]=? |\(|&& |\|\| |\? |: )$")
-"""What stands before a call whose result is used."""
-
-
-def test_t30_no_result_of_a_system_call_is_ignored() -> None:
-    sources = TESTS.parent / "csrc"
-    if not sources.is_dir():
-        pytest.skip("the C sources are not here")
-    calls, ignored = 0, []
-    for path in sources.rglob("*.[ch]"):
-        text = re.sub(r"/\*.*?\*/", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
-        for call in CALL.finditer(text):
-            if call.group().startswith("pthread_self"):
-                continue
-            calls += 1
-            before = re.sub(r"\s+", " ", text[: call.start()][-60:])
-            if not USED.search(before):
-                ignored.append(f"{path.name}: {before[-20:]}{call.group()}")
-    assert calls > 10
-    assert not ignored

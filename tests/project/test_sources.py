@@ -216,3 +216,28 @@ def test_encodings_are_asserted() -> None:
     asserted = [name_of(path) for path in sources(".c", ".h") if "_Static_assert(" in text_of(path)]
     for word in ("lock_word", "barrier", "sema", "event", "spin"):
         assert any(word in name for name in asserted), word
+
+
+# Results
+
+
+CALL = re.compile(r"\b(?:pthread|sem)_[a-z_]+\s*\(")
+"""A call of the operating system's locks, which may fail."""
+
+USED = re.compile(r"(?:fl_must\(\"\w+\", |return |[=!]=? |\(|&& |\|\| |\? |: )$")
+"""What stands before a call whose result is used."""
+
+
+def test_t30_no_result_of_a_system_call_is_ignored() -> None:
+    calls, ignored = 0, []
+    for path in sources(".c", ".h"):
+        text = COMMENT.sub("", text_of(path))
+        for call in CALL.finditer(text):
+            if call.group().startswith("pthread_self"):
+                continue
+            calls += 1
+            before = re.sub(r"\s+", " ", text[: call.start()][-60:])
+            if not USED.search(before):
+                ignored.append(f"{path.name}: {before[-20:]}{call.group()}")
+    assert calls > 10
+    assert not ignored
