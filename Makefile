@@ -6,6 +6,8 @@ PYTHON ?= python3
 ARGS ?=
 PROGRAMS ?=
 PACKAGES ?=
+# What test-busy runs: our side of what depends on how threads run.
+QUICK := tests/behaviour tests/concurrency tests/signals tests/fork tests/lifetime -k "not stdlib and not test_main"
 
 TAG := $(shell $(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11); \
 	print("python%d.%d.%d" % sys.version_info[:3] + sys.abiflags)' 2>/dev/null)
@@ -49,7 +51,7 @@ help: ## this list (1 s)
 test: $(ENV)/installed ## run the tests (3 min)
 	$(PYTEST) $(ARGS)
 
-test-busy: $(ENV)/installed ## run the quick half of the tests beside four loops that use the processors (8 min)
+test-busy: $(ENV)/installed ## run the tests that depend on how threads run beside four busy loops (3 min)
 	PYTHONSAFEPATH=1 $(BIN)/python tests/busy.py $(QUICK) $(ARGS)
 
 test-c: ## run the core's C tests: plain, under ThreadSanitizer, under AddressSanitizer and UBSan (3 min)
