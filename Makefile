@@ -6,6 +6,8 @@ PYTHON ?= python3
 ARGS ?=
 PROGRAMS ?=
 PACKAGES ?=
+# What test-busy runs: our side of what depends on how threads run.
+QUICK := tests/behaviour tests/concurrency tests/signals tests/fork tests/lifetime -k "not stdlib and not test_main"
 
 TAG := $(shell $(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11); \
 	print("python%d.%d.%d" % sys.version_info[:3] + sys.abiflags)' 2>/dev/null)
@@ -28,7 +30,7 @@ install = $(1) -c 'import tomllib; project = tomllib.load(open("pyproject.toml",
 	print(*project["optional-dependencies"]["$(2)"], sep="\n")' | $(1) $(PIP) install --requirement /dev/stdin
 
 .DELETE_ON_ERROR:
-.PHONY: help test test-c test-programs test-packages test-packages-quick test-wheel bench bench-all bench-smoke bench-parker lint stubtest format install dist clean
+.PHONY: help test test-busy test-c test-programs test-packages test-packages-quick test-wheel bench bench-all bench-smoke bench-parker lint stubtest format install dist clean
 
 help: ## this list (1 s)
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\) (\(.*\))$$/\1|\3|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -49,6 +51,9 @@ help: ## this list (1 s)
 test: $(ENV)/installed ## run the tests (3 min)
 	$(PYTEST) $(ARGS)
 
+test-busy: $(ENV)/installed ## run the tests that depend on how threads run beside four busy loops (3 min)
+	PYTHONSAFEPATH=1 $(BIN)/python tests/busy.py $(QUICK) $(ARGS)
+
 test-c: ## run the core's C tests: plain, under ThreadSanitizer, under AddressSanitizer and UBSan (3 min)
 	@$(MAKE) --no-print-directory -C tests/c SAN=none
 	@$(MAKE) --no-print-directory -C tests/c SAN=thread
@@ -65,7 +70,7 @@ test-packages-quick: $(ENV)/installed ## the same with those that take least (80
 
 test-wheel: dist ## run the tests on the wheel, away from the checkout; some also on the sdist (4 min)
 	@set -e; for archive in $(CURDIR)/$(ENV)/dist/*; do \
-		case $$archive in *.whl) what=tests;; *) what="tests/test_lock.py tests/test_event.py tests/test_packaging.py";; esac; \
+		case $$archive in *.whl) what=tests;; *) what="tests/behaviour/test_lock.py tests/behaviour/test_event.py tests/project/test_packaging.py";; esac; \
 		echo "== $$archive: $$what"; \
 		rm -rf $(ENV)/empty; $(PYTHON) -m venv $(ENV)/empty/venv; cp -R tests pyproject.toml $(ENV)/empty; \
 		$(ENV)/empty/venv/bin/python $(PIP) install --no-cache-dir "$$archive[test]"; \

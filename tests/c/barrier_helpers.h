@@ -5,7 +5,7 @@
 
 #include "core/barrier.h"
 #include "fake_blocker.h"
-#include "lot.h"
+#include "lot_helpers.h"
 
 /* A thread that waits once.  Zero is: for ever, without an action, without a runtime. */
 typedef struct {

@@ -9,7 +9,7 @@
 
 #include "check.h"
 #include "fake_blocker.h"
-#include "lot.h"
+#include "lot_helpers.h"
 
 /* ThreadSanitizer's detector of deadlocks knows 64 mutexes that are held at a time, and a fork holds all of them. */
 const char *__tsan_default_options(void);

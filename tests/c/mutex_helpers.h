@@ -4,7 +4,7 @@
 #define FL_TESTS_MUTEX_HELPERS_H
 
 #include "core/mutex.h"
-#include "lot.h"
+#include "lot_helpers.h"
 
 /* Times at which a waiter may have been queued first: it is handed the lock by every release, or by none. */
 enum { WAITS_FOR_EVER = 1 };

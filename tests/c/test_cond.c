@@ -5,7 +5,7 @@
 #include "core/mutex.h"
 #include "core/rmutex.h"
 #include "fake_blocker.h"
-#include "lot.h"
+#include "lot_helpers.h"
 
 static const fl_cond_lock NO_LOCK = {NULL, NULL};
 

@@ -9,7 +9,7 @@
 #include "core/mutex.h"
 #include "core/rmutex.h"
 #include "fake_blocker.h"
-#include "lot.h"
+#include "lot_helpers.h"
 
 enum { PATIENT = 4, IMPATIENT = 4, NOTIFICATIONS = 3, ROUNDS = 120 };
 

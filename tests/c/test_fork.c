@@ -7,7 +7,7 @@
 #include "core/thread.h"
 #include "fake_blocker.h"
 #include "fork_helpers.h"
-#include "lot.h"
+#include "lot_helpers.h"
 
 /* ---- the child of a process at rest ---- */
 

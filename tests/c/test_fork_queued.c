@@ -5,7 +5,7 @@
 #include "core/thread.h"
 #include "event_helpers.h"
 #include "fork_helpers.h"
-#include "lot.h"
+#include "lot_helpers.h"
 
 /* ---- on_leave ---- */
 

@@ -5,7 +5,7 @@
 #include "core/fork.h"
 #include "core/mutex.h"
 #include "fake_blocker.h"
-#include "lot.h"
+#include "lot_helpers.h"
 
 enum { TIMES = 5 };
 

@@ -3,7 +3,7 @@
 
 #include "check.h"
 #include "fake_blocker.h"
-#include "lot.h"
+#include "lot_helpers.h"
 
 static int key;
 

@@ -1,7 +1,7 @@
 /* core/lot/parking_lot.h: fl_lot_requeue, by one thread. */
 
 #include "check.h"
-#include "lot.h"
+#include "lot_helpers.h"
 
 enum { KEYS = 16 * 1024 };
 

@@ -230,7 +230,7 @@ race_timeouts_and_wakes(bool interruptible)
 }
 
 static void
-test_t07_wake_ups_race_timeouts(void)
+test_t07_t40_wake_ups_race_timeouts(void)
 {
     race_timeouts_and_wakes(false);
 }
@@ -249,7 +249,7 @@ interrupt_target(void *arg)
 }
 
 static void
-test_t07_wake_ups_race_timeouts_and_signals(void)
+test_t07_t40_wake_ups_race_timeouts_and_signals(void)
 {
     interrupter self = {.target = pthread_self()};
     pthread_t thread = start_thread(interrupt_target, &self);
@@ -269,7 +269,7 @@ main(void)
     RUN(test_signals_do_not_interrupt_others);
     RUN(test_t15_signals_leave_the_deadline_alone);
     RUN(test_t15_slices_begin_anew_after_a_wake_up);
-    RUN(test_t07_wake_ups_race_timeouts);
-    RUN(test_t07_wake_ups_race_timeouts_and_signals);
+    RUN(test_t07_t40_wake_ups_race_timeouts);
+    RUN(test_t07_t40_wake_ups_race_timeouts_and_signals);
     return 0;
 }

@@ -1,7 +1,7 @@
 /* core/lot/parking_lot.h: the queues, by one thread. */
 
 #include "check.h"
-#include "lot.h"
+#include "lot_helpers.h"
 
 enum { KEYS = 16 * 1024, COLLIDING = 4 };
 

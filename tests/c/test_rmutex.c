@@ -2,7 +2,7 @@
 
 #include "check.h"
 #include "core/rmutex.h"
-#include "lot.h"
+#include "lot_helpers.h"
 
 static void
 lock_rmutex(fl_rmutex *mutex)

@@ -3,7 +3,7 @@
 #include "check.h"
 #include "core/sema.h"
 #include "fake_blocker.h"
-#include "lot.h"
+#include "lot_helpers.h"
 
 /* Times at which a waiter may have been queued first: it is handed a permit by every release, or by none. */
 enum { WAITS_FOR_EVER = 1 };

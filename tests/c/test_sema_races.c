@@ -5,7 +5,7 @@
 #include "check.h"
 #include "core/sema.h"
 #include "fake_blocker.h"
-#include "lot.h"
+#include "lot_helpers.h"
 
 static void
 acquire(fl_sema *sema)
