@@ -768,17 +768,19 @@ OUT_OF_MEMORY = """
 import _testcapi, os
 made = [type("Child", (cls,), {})(*args) for cls, args in (
     (impl.Condition, ()), (impl.Event, ()), (impl.Semaphore, ()), (impl.Barrier, (2,)))]
+def attempt(obj, i):  # a function: a global variable may take memory when it is assigned
+    outcome = None
+    _testcapi.set_nomemory(i, i + 1)
+    try:
+        obj.__init__(1, 2, 3, 4)
+    except BaseException as error:
+        outcome = error
+    finally:
+        _testcapi.remove_mem_hooks()
+    assert type(outcome) in (MemoryError, TypeError), (i, outcome)
 for obj in made:
     for i in range(60):
-        outcome = None
-        _testcapi.set_nomemory(i, i + 1)
-        try:
-            obj.__init__(1, 2, 3, 4)
-        except BaseException as error:
-            outcome = error
-        finally:
-            _testcapi.remove_mem_hooks()
-        assert type(outcome) in (MemoryError, TypeError), (i, outcome)
+        attempt(obj, i)
 os._exit(0)  # builds without the GIL may hang at their exit after this, over `threading`, too
 """
 
