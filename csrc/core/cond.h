@@ -17,7 +17,8 @@
  * C5  A waiter that waited for something else and was moved here (`is_only_woken`) is woken by its notification.  It
  *     does not go to the lock's queue.  It times out and is interrupted as any other.
  *
- * A wait is: fl_cond_enqueue; release the lock; fl_lot_sleep; take the lock back, whatever happened. */
+ * A wait is: fl_cond_enqueue; release the lock; fl_lot_sleep or, with a lock of ours, fl_lot_sleep_for, whose goal is
+ * the lock; take the lock back, whatever happened. */
 
 #ifndef FL_COND_H
 #define FL_COND_H

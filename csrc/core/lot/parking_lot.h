@@ -17,7 +17,8 @@
  * L1  `queued` is true from fl_lot_enqueue until the waiter leaves its queue, and changes under the mutex of its
  *     bucket.  Whoever turns it false decides how the wait ends: the waiter itself, or one unparker.  Never both.
  * L2  A waiter that finds `queued` false and did not do it itself is going to be woken: it sleeps until then,
- *     whatever its deadline, so that no unparker touches a waiter that has gone.
+ *     whatever its deadline, so that no unparker touches a waiter that has gone.  A waiter that finds `notified` true
+ *     sleeps on in the same way: it may still be queued, for its lock, and the release of the lock will wake it.
  * L3  `bucket` and `key` change while the mutexes of both buckets are held.
  * L4  `notified`, `handed_off` and `designated` are written before `queued` turns false, under the mutex.  The owner
  *     reads them after the wake-up or under the mutex.
