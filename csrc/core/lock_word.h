@@ -37,7 +37,7 @@
  * What WOKEN is for.  Without it every release wakes one more waiter while the one before is still on its way.  A
  * thread that takes the lock again and again would wake all the others, only to send them back to sleep.
  *
- * Memory ordering.  Taking the lock acquires, releasing it releases; a hand-over passes through the waiter's parker
+ * Memory ordering.  Taking the lock acquires, releasing it releases; a hand-off passes through the waiter's parker
  * (P3).  After the store that releases it, a release does not touch the word again: the next holder may free it. */
 
 #ifndef FL_LOCK_WORD_H

@@ -70,7 +70,7 @@ bool fl_lot_enqueue(fl_waiter *waiter, const void *key, bool (*validate)(void *c
  * Blocks.  On return the waiter is idle, and the calling thread attached again. */
 fl_wait_result fl_lot_sleep(fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker);
 
-/* What the wait is really for.  After a wake-up without a hand-over the waiter queues for `key` again, as by
+/* What the wait is really for.  After a wake-up without a hand-off the waiter queues for `key` again, as by
  * fl_lot_enqueue, for as long as `validate(ctx)` returns true. */
 typedef struct {
     const void *key;
