@@ -50,7 +50,7 @@ typedef enum {
     FL_COND_GIVEN_UP,  /* the blocker's poll() returned false */
     FL_COND_NOT_HELD,  /* the lock is not held; a wake-up that came meanwhile has been passed on */
     FL_COND_NO_MEMORY, /* nothing has happened; the lock was not released */
-    FL_COND_LOCK_LOST, /* poll() returned false while the lock was to be taken back: it is not held */
+    FL_COND_LOCK_LOST, /* poll() of `blocker_back` returned false: the lock has not been taken back, and is not held */
 } fl_cond_result;
 
 /* Sets up a condition that nobody waits for. */

@@ -33,9 +33,9 @@
  *     holds a bucket and a parker's mutex (L7).  Nothing else holds two mutexes of the core.
  * L7  A waiter that is polling is woken under the mutex.  So a fork in its poll() finds it queued or woken, never in
  *     between.
- * L8  A thread may take a waiter out and keep it as `owed`, to wake it when it is detached.  It does nothing else until
- *     then: it calls fl_lot_sleep, which wakes the owed waiter when detach() has returned, or fl_lot_cancel.  A waiter
- *     that was handed something is not owed but woken at once.
+ * L8  A thread may take a waiter out and keep it as `owed`, to wake it when the thread has detached.  The thread does
+ *     nothing else until then: it calls fl_lot_sleep, which wakes the owed waiter when detach() has returned, or
+ *     fl_lot_cancel.  A waiter that was handed something is not owed but woken at once.
  * L9  A FIFO is in the order of `since_ns`, and of arrival where that is equal: the first has waited longest.  A
  *     notification sets since_ns to its own time.  So a waiter that it moves to a lock's queue goes behind those that
  *     wanted the lock before, however long it has waited for the notification; and waiters that are notified together
@@ -94,8 +94,9 @@ bool fl_lot_cancel(fl_waiter *waiter);
 typedef bool fl_unpark_fn(void *ctx, fl_waiter *first, bool more);
 
 /* Unparks the waiter that has waited longest for `key`, if `decide` says so.  Wakes it when the mutex is free again.
- * `later` is NULL, or the queued waiter as which the calling thread is about to sleep: then it wakes the other one at
- * the beginning of that sleep, when it is detached (L8).  Does not block for longer than a queue operation. */
+ * `later` is NULL, or the calling thread's own waiter, which is queued and about to sleep: then the thread wakes the
+ * unparked waiter only at the beginning of that sleep, when the thread is detached (L8).  Does not block for
+ * longer than a queue operation. */
 void fl_lot_unpark_one(const void *key, fl_unpark_fn *decide, void *ctx, fl_waiter *later);
 
 /* How several waiters are unparked in one step.  Each function runs under the bucket's mutex. */
