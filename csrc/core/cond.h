@@ -14,8 +14,9 @@
  *     the lock wakes it.  Any other notified waiter is woken at once.
  * C4  A waiter that was notified while its poll() ran, and is then given up, returns FL_COND_GIVEN_UP with
  *     waiter->notified set: its caller takes the lock and notifies another one in its place.
- * C5  A waiter that waited for something else and was moved here (`is_only_woken`) is woken by its notification.  It
- *     does not go to the lock's queue.  It times out and is interrupted as any other.
+ * C5  A waiter that does not want the lock (`is_only_woken`) is woken by its notification, and does not go to the
+ *     lock's queue.  Such are those that waited for something else and were moved here, and those whose caller takes
+ *     the lock back by itself (types/foreign.c).  They time out and are interrupted as any other.
  *
  * A wait is: fl_cond_enqueue; release the lock; fl_lot_sleep or, with a lock of ours, fl_lot_sleep_for, whose goal is
  * the lock; take the lock back, whatever happened. */
