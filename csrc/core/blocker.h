@@ -14,8 +14,9 @@
 typedef struct fl_blocker fl_blocker;
 
 struct fl_blocker {
-    /* Runs what is pending.  Called attached, before the first sleep of a wait and after every interruption.  False
-     * gives the wait up.  It may run any code, and so may use any lock. */
+    /* Runs what is pending.  Called attached: before the first sleep of a wait, after every interruption, and before a
+     * thread that has tried a lock in vain queues for it anew.  False gives the wait up.  It may run any code, and so
+     * may use any lock. */
     bool (*poll)(fl_blocker *self);
 
     /* Called on the way into a sleep and on the way out of it.  The calling thread holds no mutex of the core.  detach

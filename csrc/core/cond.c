@@ -117,7 +117,8 @@ typedef struct {
     fl_cond_lock lock;
 } lock_goal;
 
-/* Whether an unparked waiter goes to the lock's queue: it was notified, and the lock is held. */
+/* For fl_lot_sleep_for: whether an unparked waiter goes to the lock's queue.  It does if it was notified and the lock
+ * is held: a quicker thread may have taken the lock since the wake-up. */
 static bool
 take_part(void *arg)
 {

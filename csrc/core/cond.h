@@ -14,10 +14,12 @@
  *     the lock wakes it.  Any other notified waiter is woken at once.
  * C4  A waiter that was notified while its poll() ran, and is then given up, returns FL_COND_GIVEN_UP with
  *     waiter->notified set: its caller takes the lock and notifies another one in its place.
- * C5  A waiter that waited for something else and was moved here (`is_only_woken`) is woken by its notification.  It
- *     does not go to the lock's queue.  It times out and is interrupted as any other.
+ * C5  A waiter that does not want the lock (`is_only_woken`) is woken by its notification, and does not go to the
+ *     lock's queue.  Such are those that waited for something else and were moved here, and those whose caller takes
+ *     the lock back by itself (types/foreign.c).  They time out and are interrupted as any other.
  *
- * A wait is: fl_cond_enqueue; release the lock; fl_lot_sleep; take the lock back, whatever happened. */
+ * A wait is: fl_cond_enqueue; release the lock; fl_lot_sleep or, with a lock of ours, fl_lot_sleep_for, whose goal is
+ * the lock; take the lock back, whatever happened. */
 
 #ifndef FL_COND_H
 #define FL_COND_H
@@ -49,7 +51,7 @@ typedef enum {
     FL_COND_GIVEN_UP,  /* the blocker's poll() returned false */
     FL_COND_NOT_HELD,  /* the lock is not held; a wake-up that came meanwhile has been passed on */
     FL_COND_NO_MEMORY, /* nothing has happened; the lock was not released */
-    FL_COND_LOCK_LOST, /* poll() returned false while the lock was to be taken back: it is not held */
+    FL_COND_LOCK_LOST, /* poll() of `blocker_back` returned false: the lock has not been taken back, and is not held */
 } fl_cond_result;
 
 /* Sets up a condition that nobody waits for. */

@@ -1,13 +1,14 @@
 /* The event: threads wait until it is set.
  *
  * One word:
- *   0        not an event: not initialised, or opened without a memory of what it was
+ *   0        unborn: not initialised yet, or never, where somebody else has run it from the beginning
  *   CLEAR    clear, nobody waits
  *   SET      set; nobody waits
  *   PARKED   clear, threads may be queued
  *   OPENED_CLEAR, OPENED_SET   opened: somebody else runs it from now on; it was clear or set until then
  *
- * 0 and the two OPENED values are final.  Setting and clearing leave them alone, and nobody queues.
+ * The two OPENED values are final, and only fl_event_init_unborn changes 0.  Setting and clearing leave all three
+ * alone, and nobody queues.
  *
  * E1  A waiter queues itself under the mutex of the word's bucket, if the word is not SET; it makes it PARKED.
  * E2  PARKED becomes SET under that mutex only, in one step with taking everybody out of the queue.  So exactly those

@@ -37,7 +37,7 @@
  * What WOKEN is for.  Without it every release wakes one more waiter while the one before is still on its way.  A
  * thread that takes the lock again and again would wake all the others, only to send them back to sleep.
  *
- * Memory ordering.  Taking the lock acquires, releasing it releases; a hand-over passes through the waiter's parker
+ * Memory ordering.  Taking the lock acquires, releasing it releases; a hand-off passes through the waiter's parker
  * (P3).  After the store that releases it, a release does not touch the word again: the next holder may free it. */
 
 #ifndef FL_LOCK_WORD_H
@@ -60,8 +60,8 @@ _Static_assert((FL_WORD_PARKED & FL_WORD_WOKEN) == 0 && (FL_WORD_PARKED | FL_WOR
 
 /* Whom a release wakes. */
 typedef enum {
-    FL_WAKE_ONE,  /* a waiter, which is designated, unless one is already */
-    FL_WAKE_NEXT, /* a waiter, designated or not: for a condition, whose threads need one another's work */
+    FL_WAKE_ONE,  /* nobody where a waiter is designated already; otherwise one, which is designated then */
+    FL_WAKE_NEXT, /* one, also where another is designated: for a condition, whose threads need one another's work */
 } fl_wake_policy;
 
 /* Once the first waiter has waited this long, FL_WAKE_NEXT acts as FL_WAKE_ONE: with so many contenders another wake-up
@@ -99,10 +99,10 @@ bool fl_word_try_take_as(fl_atomic_u64 *word, uint64_t taker, fl_waiter *waiter)
  * Called under the mutex of the word's bucket. */
 bool fl_word_mark_parked(fl_atomic_u64 *word, fl_waiter *waiter);
 
-/* Releases the lock.  Wakes the waiter that has waited longest, or hands the lock to it, as the policy says.  `heir` is
- * what the word shows as the holder after a hand-over; 0 stands for the serial of the waiter's thread.  `later` as for
- * fl_lot_unpark_one.  Returns false, and does nothing, where the lock is not held.  Does not block for longer than a
- * queue operation. */
+/* Releases the lock.  Where `policy` says that a waiter is to be woken it is the one that has waited longest; one that
+ * has waited for FL_FAIR_NS (core/lockable.h) is handed the lock, too.  `heir` is what the word shows as the holder
+ * after a hand-off; 0 stands for the serial of the waiter's thread.  `later` as for fl_lot_unpark_one.  Returns false,
+ * and does nothing, where the lock is not held.  Does not block for longer than a queue operation. */
 bool fl_word_release(fl_atomic_u64 *word, uint64_t heir, fl_wake_policy policy, fl_waiter *later);
 
 /* For core/fork.c: gives the process its own WOKEN (W5). */

@@ -27,7 +27,8 @@ fl_lock_enqueue(const fl_wait_ops *ops, void *lock, fl_waiter *waiter)
     return fl_lot_enqueue(waiter, lock, has_to_wait, &wish);
 }
 
-/* Asks the runtime, queues and sleeps once.  Returns FL_LOCK_BUSY where the lock is to be tried now.
+/* Calls poll(), queues and sleeps once.  FL_LOCK_BUSY does not end the wait: the lock is to be tried now, or the waiter
+ * was handed it.
  *
  * There is no attempt between poll() and the queue, although a signal handler may have released the lock or taken it
  * for this thread: mark_parked notices both, under the bucket's mutex. */

@@ -11,8 +11,8 @@
  * __get__ makes an idle callable active, or makes a new one where none is idle.  When the last reference to an active
  * callable goes, tp_dealloc puts the callable into the free list instead of freeing it.
  *
- * N1  The lock of an active callable lives at least as long as the callable.  This holds on the interpreter's stack,
- *     too.
+ * N1  The lock of an active callable lives at least as long as the callable.  During a block its `__exit__` lies on the
+ *     interpreter's stack, and keeps the lock alive there.
  * N2  A callable leaves the list for use only if the list had the only reference to it.  gc.get_objects() shows idle
  *     callables, so somebody else may have one: then the list drops it, and the list never hands it out again.
  * N3  No code but ours runs while a list is changed.  So tp_dealloc drops the lock last: the end of a lock may run any

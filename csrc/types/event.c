@@ -46,6 +46,8 @@ is_closed(PyObject *self)
 
 static const fl_inside inside;
 
+/* A thread that waits in fl_event_wait sleeps on, as a waiter of the new Condition.  set() runs `threading`'s code from
+ * now on: its notify_all() wakes that thread. */
 static int
 open_event(PyObject *self)
 {

@@ -20,7 +20,8 @@ try_lock(fl_lock_kind kind, void *mutex)
     return fl_locking_ops(kind)->wait.try_lock(mutex, NULL);
 }
 
-/* Takes the mutex within the timeout.  Returns a bool, or NULL with an exception. */
+/* Takes the mutex within the timeout.  Returns a bool, or NULL with an exception.  It does not call try_lock(): that
+ * goes through a table of functions, and these are inline. */
 static inline PyObject *
 lock_within(fl_lock_kind kind, void *mutex, int64_t timeout_ns)
 {

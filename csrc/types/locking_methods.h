@@ -77,7 +77,9 @@ NAME(at_fork_reinit)(PyObject *self, PyObject *Py_UNUSED(ignored))
         "_at_fork_reinit", NAME(at_fork_reinit), METH_NOARGS, fl_locking_at_fork_reinit_doc           \
     }
 
-/* ---- for py/bound.h: what a with-statement calls ---- */
+/* ---- for py/bound.h ----
+ *
+ * What a with-statement calls where py/bound.c is used.  Elsewhere it calls NAME(enter) and NAME(exit). */
 
 static PyObject *
 NAME(bound_enter)(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)

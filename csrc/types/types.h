@@ -67,7 +67,7 @@ fl_condition_kind(fl_condition_object *self)
     return (fl_lock_kind)fl_load_acquire_u32(&self->kind);
 }
 
-/* Returns the Condition's lock for core/cond.h: the mutex, or no lock where it is foreign. */
+/* Returns the Condition's lock, not its fl_cond, as core/cond.h takes it: the mutex, or no lock where it is foreign. */
 static inline fl_cond_lock
 fl_condition_core(fl_condition_object *self)
 {

@@ -95,7 +95,8 @@ fl_lot_enqueue(fl_waiter *waiter, const void *key, bool (*validate)(void *ctx), 
     return valid;
 }
 
-/* An unparker has the waiter and wakes it in a moment.  Its owner may not go before that (L2). */
+/* Sleeps until the waiter is woken, which is certain to happen (L2): an unparker has it and wakes it in a moment, or it
+ * was notified and a release of its lock will wake it.  Its owner may not go before that. */
 static void
 await_wake(fl_waiter *waiter)
 {
@@ -104,9 +105,9 @@ await_wake(fl_waiter *waiter)
 
 /* What becomes of a waiter whose sleep ended without a wake-up. */
 typedef enum {
-    LEAVES,      /* it has left its queue, or has to poll in its place */
-    STAYS,       /* its timeout was refused */
-    IS_UNPARKED, /* an unparker was first */
+    LEAVES,        /* the sleep is over: it has left its queue, or has to poll in its place */
+    STAYS,         /* its timeout was refused: it sleeps on, without a deadline */
+    WILL_BE_WOKEN, /* an unparker or a notification was first: it sleeps on until it is woken */
 } leave_result;
 
 static leave_result
@@ -145,11 +146,12 @@ interrupt(fl_bucket *bucket, fl_waiter *waiter)
     return LEAVES;
 }
 
-/* L1: either this thread finds the waiter queued and takes it out, or an unparker has it. */
+/* Either this thread finds the waiter queued and takes it out, or an unparker has it (L1).  A notified waiter may be
+ * queued for its lock, and stays there (L2). */
 static leave_result
 leave(fl_waiter *waiter, fl_sleep_result slept)
 {
-    leave_result result = IS_UNPARKED;
+    leave_result result = WILL_BE_WOKEN;
     fl_chain chain = {.first = NULL, .end = &chain.first};
     fl_bucket *bucket = fl_bucket_lock_of(waiter);
     if (waiter->queued && !waiter->notified) {
@@ -185,7 +187,7 @@ sleep_detached(fl_waiter *waiter, int64_t *deadline_ns, bool interruptible)
             case STAYS:
                 *deadline_ns = FL_DEADLINE_NEVER;
                 break;
-            case IS_UNPARKED:
+            case WILL_BE_WOKEN:
                 await_wake(waiter);
                 return FL_WAIT_UNPARKED;
         }

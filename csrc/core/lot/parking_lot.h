@@ -17,7 +17,8 @@
  * L1  `queued` is true from fl_lot_enqueue until the waiter leaves its queue, and changes under the mutex of its
  *     bucket.  Whoever turns it false decides how the wait ends: the waiter itself, or one unparker.  Never both.
  * L2  A waiter that finds `queued` false and did not do it itself is going to be woken: it sleeps until then,
- *     whatever its deadline, so that no unparker touches a waiter that has gone.
+ *     whatever its deadline, so that no unparker touches a waiter that has gone.  A waiter that finds `notified` true
+ *     sleeps on in the same way: it may still be queued, for its lock, and the release of the lock will wake it.
  * L3  `bucket` and `key` change while the mutexes of both buckets are held.
  * L4  `notified`, `handed_off` and `designated` are written before `queued` turns false, under the mutex.  The owner
  *     reads them after the wake-up or under the mutex.
@@ -32,9 +33,9 @@
  *     holds a bucket and a parker's mutex (L7).  Nothing else holds two mutexes of the core.
  * L7  A waiter that is polling is woken under the mutex.  So a fork in its poll() finds it queued or woken, never in
  *     between.
- * L8  A thread may take a waiter out and keep it as `owed`, to wake it when it is detached.  It does nothing else until
- *     then: it calls fl_lot_sleep, which wakes the owed waiter when detach() has returned, or fl_lot_cancel.  A waiter
- *     that was handed something is not owed but woken at once.
+ * L8  A thread may take a waiter out and keep it as `owed`, to wake it when the thread has detached.  The thread does
+ *     nothing else until then: it calls fl_lot_sleep, which wakes the owed waiter when detach() has returned, or
+ *     fl_lot_cancel.  A waiter that was handed something is not owed but woken at once.
  * L9  A FIFO is in the order of `since_ns`, and of arrival where that is equal: the first has waited longest.  A
  *     notification sets since_ns to its own time.  So a waiter that it moves to a lock's queue goes behind those that
  *     wanted the lock before, however long it has waited for the notification; and waiters that are notified together
@@ -69,7 +70,7 @@ bool fl_lot_enqueue(fl_waiter *waiter, const void *key, bool (*validate)(void *c
  * Blocks.  On return the waiter is idle, and the calling thread attached again. */
 fl_wait_result fl_lot_sleep(fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker);
 
-/* What the wait is really for.  After a wake-up without a hand-over the waiter queues for `key` again, as by
+/* What the wait is really for.  After a wake-up without a hand-off the waiter queues for `key` again, as by
  * fl_lot_enqueue, for as long as `validate(ctx)` returns true. */
 typedef struct {
     const void *key;
@@ -93,8 +94,9 @@ bool fl_lot_cancel(fl_waiter *waiter);
 typedef bool fl_unpark_fn(void *ctx, fl_waiter *first, bool more);
 
 /* Unparks the waiter that has waited longest for `key`, if `decide` says so.  Wakes it when the mutex is free again.
- * `later` is NULL, or the queued waiter as which the calling thread is about to sleep: then it wakes the other one at
- * the beginning of that sleep, when it is detached (L8).  Does not block for longer than a queue operation. */
+ * `later` is NULL, or the calling thread's own waiter, which is queued and about to sleep: then the thread wakes the
+ * unparked waiter only at the beginning of that sleep, when the thread is detached (L8).  Does not block for
+ * longer than a queue operation. */
 void fl_lot_unpark_one(const void *key, fl_unpark_fn *decide, void *ctx, fl_waiter *later);
 
 /* How several waiters are unparked in one step.  Each function runs under the bucket's mutex. */
