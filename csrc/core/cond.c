@@ -31,7 +31,7 @@ notify_waiter(void *arg, fl_waiter *waiter)
     notify_ctx *ctx = arg;
     waiter->notified = true;
     waiter->since_ns = ctx->now_ns; /* for the lock it has been waiting since now */
-    return ctx->lock.ops && !waiter->polling && !waiter->is_only_woken &&
+    return ctx->lock.ops && !waiter->polling && !waiter->wants_no_lock &&
            ctx->lock.ops->wait.mark_parked(ctx->lock.lock, waiter);
 }
 
@@ -70,7 +70,7 @@ static bool
 adopt_waiter(void *arg, fl_waiter *waiter)
 {
     adopt_ctx *ctx = arg;
-    waiter->is_only_woken = true;
+    waiter->wants_no_lock = true;
     ctx->any = true;
     return true;
 }

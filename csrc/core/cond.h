@@ -14,7 +14,7 @@
  *     the lock wakes it.  Any other notified waiter is woken at once.
  * C4  A waiter that was notified while its poll() ran, and is then given up, returns FL_COND_GIVEN_UP with
  *     waiter->notified set: its caller takes the lock and notifies another one in its place.
- * C5  A waiter that does not want the lock (`is_only_woken`) is woken by its notification, and does not go to the
+ * C5  A waiter that does not want the lock (`wants_no_lock`) is woken by its notification, and does not go to the
  *     lock's queue.  Such are those that waited for something else and were moved here, and those whose caller takes
  *     the lock back by itself (types/foreign.c).  They time out and are interrupted as any other.
  *

@@ -12,8 +12,8 @@
  *   OPENED, the highest bit: somebody else runs the semaphore from now on.  The number is what was free until then.
  *   The word is final.  As a number it is negative and too large, so that every fast path leaves it alone.
  *
- * S1  A permit is taken by a compare-and-swap that makes the number one less, in its place by whoever wants it, or for
- *     a waiter by a release that hands it over.
+ * S1  Whoever wants a permit takes it by a compare-and-swap that makes the number one less.  A waiter that was passed
+ *     over for too long gets one from a release, which does not add that one to the number.
  * S2  PARKED is set under the mutex of the word's bucket, while no permit is free, and cleared under it.  It may be set
  *     while nobody is queued; it is never clear while somebody is.
  * S3  A release that finds PARKED clear is one compare-and-swap.  One that finds it set adds its permits under the

@@ -91,11 +91,11 @@ wait_until(fl_condition_object *self, int replaced, int64_t deadline_ns)
         return notified;
     }
     if (deadline_ns == FL_DEADLINE_PASSED) {
-        return translate(fl_cond_give_way(fl_condition_core(self), &blocker_back.base));
+        return translate(fl_cond_give_way(fl_condition_core_lock(self), &blocker_back.base));
     }
     fl_py_blocker_init(&blocker, deadline_ns);
     return translate(
-        fl_cond_wait(&self->cond, fl_condition_core(self), deadline_ns, &blocker.base, &blocker_back.base));
+        fl_cond_wait(&self->cond, fl_condition_core_lock(self), deadline_ns, &blocker.base, &blocker_back.base));
 }
 
 /* wait(timeout); NULL is the default.  Results as of translate(). */
@@ -252,7 +252,7 @@ notify_counted(fl_condition_object *self, PyObject *n)
         if (count > 0) {
             size_t most =
                 (unsigned long long)count < SIZE_MAX ? (size_t)count : SIZE_MAX; /* the two types may differ in width */
-            (void)fl_cond_notify(&self->cond, most, fl_condition_core(self));
+            (void)fl_cond_notify(&self->cond, most, fl_condition_core_lock(self));
         }
         return 0;
     }
@@ -265,7 +265,7 @@ notify_counted(fl_condition_object *self, PyObject *n)
         if (more <= 0) {
             break;
         }
-        (void)fl_cond_notify(&self->cond, 1, fl_condition_core(self));
+        (void)fl_cond_notify(&self->cond, 1, fl_condition_core_lock(self));
         Py_SETREF(left, PyNumber_Subtract(left, one));
     }
     int status = left && one && more >= 0 ? 0 : -1;
@@ -302,7 +302,7 @@ notify_with(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *k
         return NULL;
     }
     if (n == NULL) {
-        (void)fl_cond_notify(&fl_condition_of(self)->cond, 1, fl_condition_core(fl_condition_of(self)));
+        (void)fl_cond_notify(&fl_condition_of(self)->cond, 1, fl_condition_core_lock(fl_condition_of(self)));
     }
     Py_RETURN_NONE;
 }
@@ -346,7 +346,7 @@ fl_condition_notify_all(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     if (must_own(condition, replaced, "cannot notify on un-acquired lock") < 0) {
         return NULL;
     }
-    (void)fl_cond_notify(&condition->cond, SIZE_MAX, fl_condition_core(condition));
+    (void)fl_cond_notify(&condition->cond, SIZE_MAX, fl_condition_core_lock(condition));
     Py_RETURN_NONE;
 }
 

@@ -26,7 +26,7 @@
  *     `_release_save` raised, nobody knows how often the lock was held; then it is taken back once.
  * F5  The first exception of all is raised, when the lock is held.  If the wait was notified, its notification goes to
  *     another waiter.
- * F6  A notification wakes the waiter (waiter->is_only_woken).  It never moves the waiter to the queue of the
+ * F6  A notification wakes the waiter (waiter->wants_no_lock).  It never moves the waiter to the queue of the
  *     condition's lock, because this wait does not take the lock in the core.  The release may fork.  No waiter is half
  *     woken then: whoever notifies does not detach before all are awake, and Python's fork() waits for the GIL or stops
  *     all threads. */
@@ -406,7 +406,7 @@ wait_as(fl_cond *cond, PyObject *lock, const methods *use, fl_waiter *waiter, in
     if (!blocker.base.poll(&blocker.base)) {
         return -1;
     }
-    waiter->is_only_woken = true; /* F6 */
+    waiter->wants_no_lock = true; /* F6 */
     fl_cond_enqueue(cond, waiter);
     PyObject *saved = PyObject_CallNoArgs(use->let_go.call);
     if (saved) {

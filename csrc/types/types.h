@@ -69,7 +69,7 @@ fl_condition_kind(fl_condition_object *self)
 
 /* Returns the Condition's lock, not its fl_cond, as core/cond.h takes it: the mutex, or no lock where it is foreign. */
 static inline fl_cond_lock
-fl_condition_core(fl_condition_object *self)
+fl_condition_core_lock(fl_condition_object *self)
 {
     fl_lock_kind kind = fl_condition_kind(self);
     return (fl_cond_lock){.lock = kind == FL_FOREIGN ? NULL : self->mutex, .ops = fl_locking_ops(kind)};

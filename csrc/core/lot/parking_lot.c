@@ -105,8 +105,8 @@ await_wake(fl_waiter *waiter)
 
 /* What becomes of a waiter whose sleep ended without a wake-up. */
 typedef enum {
-    LEAVES,        /* the sleep is over: it has left its queue, or has to poll in its place */
-    STAYS,         /* its timeout was refused: it sleeps on, without a deadline */
+    ENDS,          /* the sleep is over: it has left its queue, or has to poll in its place */
+    SLEEPS_ON,     /* its timeout was refused: it sleeps on, without a deadline */
     WILL_BE_WOKEN, /* an unparker or a notification was first: it sleeps on until it is woken */
 } leave_result;
 
@@ -115,13 +115,13 @@ time_out(fl_bucket *bucket, fl_waiter *waiter, fl_chain *chain)
 {
     fl_leave leave = waiter->on_leave ? waiter->on_leave(waiter, true) : FL_LEAVES;
     if (leave == FL_STAYS) {
-        return STAYS;
+        return SLEEPS_ON;
     }
     fl_bucket_take_out(bucket, waiter);
     if (leave == FL_LEAVES_WITH_ALL) {
         (void)chain_first(chain, bucket, waiter->key, NULL, SIZE_MAX, NULL);
     }
-    return LEAVES;
+    return ENDS;
 }
 
 static void
@@ -143,7 +143,7 @@ interrupt(fl_bucket *bucket, fl_waiter *waiter)
     else {
         leave_by_itself(bucket, waiter);
     }
-    return LEAVES;
+    return ENDS;
 }
 
 /* Either this thread finds the waiter queued and takes it out, or an unparker has it (L1).  A notified waiter may be
@@ -182,9 +182,9 @@ sleep_detached(fl_waiter *waiter, int64_t *deadline_ns, bool interruptible)
             return FL_WAIT_UNPARKED;
         }
         switch (leave(waiter, slept)) {
-            case LEAVES:
+            case ENDS:
                 return slept == FL_SLEEP_TIMED_OUT ? FL_WAIT_TIMED_OUT : FL_WAIT_INTERRUPTED;
-            case STAYS:
+            case SLEEPS_ON:
                 *deadline_ns = FL_DEADLINE_NEVER;
                 break;
             case WILL_BE_WOKEN:

@@ -17,7 +17,7 @@ fl_waiter_init(fl_waiter *waiter, bool keeps_place)
     waiter->polling = false;
     waiter->is_first = false;
     waiter->is_woken_with_all = false;
-    waiter->is_only_woken = false;
+    waiter->wants_no_lock = false;
     waiter->was_interrupted = false;
     waiter->place = 0;
     waiter->waker = 0;
