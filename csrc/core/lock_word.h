@@ -20,7 +20,8 @@
  * W3  A FL_WAKE_ONE release that wakes a waiter without handing the lock over sets WOKEN, under that mutex.  While
  *     WOKEN is set such releases wake nobody, so at most one waiter is designated.  That waiter clears WOKEN in the
  *     compare-and-swap with which it takes the lock or finds it held.  A FL_WAKE_NEXT release wakes a waiter in any
- *     case and does not change WOKEN; where the first waiter has waited for FL_WAKE_NEXT_NS it is a FL_WAKE_ONE release.
+ *     case and does not change WOKEN.  Where the first waiter has waited for FL_WAKE_NEXT_NS, it is a FL_WAKE_ONE
+ *     release.
  * W4  A release that finds PARKED clear is one compare-and-swap; so is a FL_WAKE_ONE release that finds WOKEN set.  No
  *     wake-up is lost by that.  While somebody is queued one of two things is true:
  *       - The lock is held.  Its holder will release it and find PARKED.  Then it wakes a waiter, or it finds WOKEN and
