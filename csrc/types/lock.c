@@ -24,14 +24,6 @@ PyDoc_STRVAR(lock_release_doc,
              "\n"
              "Mirrors threading.Lock.release.");
 
-PyDoc_STRVAR(lock_locked_doc,
-             "locked($self, /)\n"
-             "--\n"
-             "\n"
-             "Return whether the lock is held, by any thread.\n"
-             "\n"
-             "Mirrors threading.Lock.locked.");
-
 PyDoc_STRVAR(lock_doc,
              "Lock()\n"
              "--\n"
@@ -47,6 +39,8 @@ PyDoc_STRVAR(lock_doc,
 #define CONSTRUCTOR stdlib_lock
 #define TYPE_NAME "pyfastlock.Lock"
 #define FLAGS 0
+#define TYPE_INIT fl_lock_type_init
+#define TYPE_OF(state) (state)->lock_type
 #include "types/locking_methods.h"
 
 /* ---- the old names ---- */
@@ -101,11 +95,4 @@ lock_repr(PyObject *self)
 {
     const char *state = fl_mutex_is_locked(lock_core(self)) ? "locked" : "unlocked";
     return PyUnicode_FromFormat("<%s %s object at %p>", state, Py_TYPE(self)->tp_name, self);
-}
-
-int
-fl_lock_type_init(PyObject *module, fl_state *state)
-{
-    state->lock_type = lock_make_type(module, state);
-    return state->lock_type ? 0 : -1;
 }

@@ -199,6 +199,14 @@ fl_locking_acquire_restore(fl_lock_kind kind, void *mutex, PyObject *self, PyObj
 
 /* ---- for the types Lock and RLock ---- */
 
+FL_DOC(fl_locking_locked_doc,
+       "locked($self, /)\n"
+       "--\n"
+       "\n"
+       "Return whether the lock is held, by any thread.\n"
+       "\n"
+       "Mirrors threading.Lock.locked, and threading.RLock.locked of Python 3.14.");
+
 FL_DOC(fl_locking_enter_doc,
        "__enter__($self, /)\n"
        "--\n"

@@ -137,6 +137,7 @@ int fl_locking_check_new(PyObject *stdlib, PyObject *args, PyObject *kwargs);
 
 extern PyMemberDef fl_locking_members[];
 
+extern const char fl_locking_locked_doc[];
 extern const char fl_locking_enter_doc[];
 extern const char fl_locking_exit_doc[];
 extern const char fl_locking_at_fork_reinit_doc[];

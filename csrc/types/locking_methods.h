@@ -10,7 +10,8 @@
  *   CONSTRUCTOR    the member of fl_state that has the standard library's constructor, for the exceptions of bad calls
  *   TYPE_NAME      the type's name, with its module
  *   FLAGS          flags of the type, besides those that both types have
- *   the docstrings NAME(acquire_doc), NAME(release_doc), NAME(locked_doc), NAME(doc)
+ *   TYPE_INIT      the function that makes the type, and TYPE_OF(state) where it is kept: types/types.h
+ *   the docstrings NAME(acquire_doc), NAME(release_doc), NAME(doc)
  *
  * After the include they define NAME(methods), NAME(new) and NAME(repr).  Results are as Python wants them: a new
  * reference, or NULL with an exception. */
@@ -70,7 +71,7 @@ NAME(at_fork_reinit)(PyObject *self, PyObject *Py_UNUSED(ignored))
 #define METHODS                                                                                       \
     {"acquire", FL_FASTCALL(NAME(acquire)), METH_FASTCALL | METH_KEYWORDS, NAME(acquire_doc)},        \
         {"release", NAME(release), METH_NOARGS, NAME(release_doc)},                                   \
-        {"locked", NAME(locked), METH_NOARGS, NAME(locked_doc)},                                      \
+        {"locked", NAME(locked), METH_NOARGS, fl_locking_locked_doc},                                 \
         {"__enter__", FL_FASTCALL(NAME(enter)), METH_FASTCALL | METH_KEYWORDS, fl_locking_enter_doc}, \
         {"__exit__", FL_FASTCALL(NAME(exit)), METH_FASTCALL, fl_locking_exit_doc},                    \
     {                                                                                                 \
@@ -150,17 +151,15 @@ static PyType_Spec NAME(spec) = {
     .slots = NAME(slots),
 };
 
-/* Makes the type.  Returns a new reference, or NULL with an exception. */
-static PyTypeObject *
-NAME(make_type)(PyObject *module, fl_state *state)
+int
+TYPE_INIT(PyObject *module, fl_state *state)
 {
     PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &NAME(spec), NULL);
-    if (type) {
-        type->tp_vectorcall = NAME(vectorcall);
-        fl_kind_set_meta(state, type);
-        if (FL_BOUND_INSTALL(state, type, NAME(bound_enter), NAME(bound_exit)) < 0) {
-            Py_CLEAR(type);
-        }
+    TYPE_OF(state) = type;
+    if (type == NULL) {
+        return -1;
     }
-    return type;
+    type->tp_vectorcall = NAME(vectorcall);
+    fl_kind_set_meta(state, type);
+    return FL_BOUND_INSTALL(state, type, NAME(bound_enter), NAME(bound_exit));
 }

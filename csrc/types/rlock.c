@@ -26,14 +26,6 @@ PyDoc_STRVAR(rlock_release_doc,
              "\n"
              "Mirrors threading.RLock.release.");
 
-PyDoc_STRVAR(rlock_locked_doc,
-             "locked($self, /)\n"
-             "--\n"
-             "\n"
-             "Return whether the lock is held, by any thread.\n"
-             "\n"
-             "Mirrors threading.RLock.locked of Python 3.14.");
-
 PyDoc_STRVAR(rlock_doc,
              "RLock()\n"
              "--\n"
@@ -50,6 +42,8 @@ PyDoc_STRVAR(rlock_doc,
 #define CONSTRUCTOR stdlib_make_rlock
 #define TYPE_NAME "pyfastlock.RLock"
 #define FLAGS Py_TPFLAGS_BASETYPE
+#define TYPE_INIT fl_rlock_type_init
+#define TYPE_OF(state) (state)->rlock_type
 #include "types/locking_methods.h"
 
 /* ---- its owner ---- */
@@ -161,11 +155,4 @@ rlock_repr(PyObject *self)
                                 (unsigned long long)ident,
                                 (unsigned long long)depth,
                                 self);
-}
-
-int
-fl_rlock_type_init(PyObject *module, fl_state *state)
-{
-    state->rlock_type = rlock_make_type(module, state);
-    return state->rlock_type ? 0 : -1;
 }

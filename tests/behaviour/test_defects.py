@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -208,14 +209,19 @@ def test_t16_wait_nan_is_an_error(impl: ModuleType) -> None:
         cond.wait(math.nan)
 
 
-def give_up_after(seconds: float) -> None:
-    """Raise Interrupt in the main thread after so long."""
+@contextmanager
+def give_up_after(seconds: float) -> Iterator[None]:
+    """Raise Interrupt in the main thread after so long, and again: the first may get lost."""
 
     def give_up(*_: object) -> None:
         raise Interrupt
 
     signal.signal(signal.SIGALRM, give_up)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 # The interrupted one may have lost its lock, too (defect 2).
@@ -223,8 +229,7 @@ def give_up_after(seconds: float) -> None:
 @pytest.mark.parametrize("kind", ["Semaphore", "BoundedSemaphore"])
 def test_t32_semaphore_acquire_nan_is_an_error(impl: ModuleType, kind: str) -> None:
     semaphore = getattr(impl, kind)(0)
-    give_up_after(patience(semaphore))
-    with pytest.raises(ValueError):
+    with give_up_after(patience(semaphore)), pytest.raises(ValueError):
         semaphore.acquire(timeout=math.nan)
     assert semaphore._value == 0
 
@@ -239,8 +244,7 @@ def test_t16_wait_nan_is_an_error_everywhere(impl: ModuleType, kind: str, waits:
     waiting = impl.Event() if kind == "Event" else impl.Barrier(2 if waits else 1)
     if kind == "Event" and not waits:
         waiting.set()
-    give_up_after(patience(waiting))
-    with pytest.raises(ValueError):
+    with give_up_after(patience(waiting)), pytest.raises(ValueError):
         waiting.wait(math.nan)
     assert kind == "Event" or not waiting.broken
 
@@ -370,5 +374,5 @@ def test_t33_barrier_of_no_parties(impl: ModuleType, parties: int) -> None:
 def test_t33_barrier_of_no_parties_does_not_hang(impl: ModuleType) -> None:
     with pytest.raises(ValueError):
         barrier = impl.Barrier(0)
-        give_up_after(0.25)
-        barrier.wait()
+        with give_up_after(0.25):
+            barrier.wait()

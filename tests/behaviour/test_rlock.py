@@ -25,7 +25,7 @@ STDLIB_COUNTS = hasattr(threading.RLock(), "_recursion_count")
 """Whether the stdlib's RLock has that method: the first releases of 3.11 do not."""
 
 DEEPEST = 2**64 - 1
-DEEPEST_ON_STDLIB = 2**64 - 1 if sys.version_info < (3, 14) else 2**63 - 1
+DEEPEST_ON_STDLIB = 2 * sys.maxsize + 1 if sys.version_info < (3, 14) else sys.maxsize
 
 no_locked = fails_on_stdlib(
     "RLock.locked() is new in 3.14", raises=AttributeError, when=sys.version_info < (3, 14)
