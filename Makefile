@@ -68,9 +68,9 @@ test-packages: $(ENV)/installed ## run well-known packages' own tests, as they a
 test-packages-quick: $(ENV)/installed ## the same with those that take least (80 s)
 	$(BIN)/python tests/packages.py --folder $(ENV)/packages --quick
 
-test-wheel: dist ## run the tests on the wheel, away from the checkout; some also on the sdist (4 min)
+test-wheel: dist ## test the wheel away from the checkout: behaviour and project; some also on the sdist (2 min)
 	@set -e; for archive in $(CURDIR)/$(ENV)/dist/*; do \
-		case $$archive in *.whl) what=tests;; *) what="tests/behaviour/test_lock.py tests/behaviour/test_event.py tests/project/test_packaging.py";; esac; \
+		case $$archive in *.whl) what="tests/behaviour tests/project";; *) what="tests/behaviour/test_lock.py tests/behaviour/test_event.py tests/project/test_packaging.py";; esac; \
 		echo "== $$archive: $$what"; \
 		rm -rf $(ENV)/empty; $(PYTHON) -m venv $(ENV)/empty/venv; cp -R tests pyproject.toml $(ENV)/empty; \
 		$(ENV)/empty/venv/bin/python $(PIP) install --no-cache-dir "$$archive[test]"; \
