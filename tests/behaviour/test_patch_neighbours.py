@@ -105,6 +105,8 @@ def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     yield tmp_path
     pyfastlock.unpatch()
     remove_stand_ins()
+    for path in [path for path in sys.path_importer_cache if path.startswith(str(tmp_path))]:
+        del sys.path_importer_cache[path]  # it would keep the folder of each test
     assert sys.meta_path == before
 
 
