@@ -1,0 +1,647 @@
+/* What the core calls.
+ *
+ * The core is compiled as it is, with -fsanitize=thread.  The compiler then puts a call before each access to memory and
+ * in the place of each atomic operation.  The functions of that name are here, so nothing in the code under test is
+ * replaced by hand, and the orderings are those that the compiler has seen.  Functions of the system are replaced by the
+ * linker (--wrap): to the code under test, __wrap_pthread_mutex_lock is pthread_mutex_lock.
+ *
+ * Mutexes, semaphores and condition variables are kept in the memory of the system's own objects, so that they are
+ * restored and hashed with it. */
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/lockable.h"
+#include "engine.h"
+
+#define CALLER __builtin_return_address(0)
+
+/* ---- steps ---- */
+
+/* Whether a thread of the scenario runs, whose steps count. */
+static bool
+is_running(void)
+{
+    return ex.in_thread && ex.current < EX_THREADS_MAX;
+}
+
+static bool
+is_alone(void)
+{
+    return !is_running();
+}
+
+/* Gives the others their turn before the operation, if it is a step. */
+static void
+step(ex_op op, const void *object, bool writes)
+{
+    if (is_running() && ex_is_step(object, writes)) {
+        ex_thread *self = &ex.thread[ex.current];
+        self->op = op;
+        self->object = object;
+        ex_thread_yield();
+        self->op = EX_OP_NONE;
+    }
+}
+
+/* Waits until the operation can be done, or its sleep ends otherwise. */
+static ex_wake
+wait_for(ex_op op, const void *object, int64_t deadline_ns)
+{
+    ex_thread *self = &ex.thread[ex.current];
+    self->op = op;
+    self->object = object;
+    self->deadline_ns = deadline_ns;
+    self->wake = EX_DONE;
+    self->signalled = false;
+    ex_thread_yield();
+    self->op = EX_OP_NONE;
+    self->deadline_ns = 0;
+    ex_wake wake = self->wake;
+    self->wake = EX_DONE;
+    return wake;
+}
+
+/* ---- plain accesses ---- */
+
+#define PLAIN(size) \
+    void __tsan_read##size(void *address) { ex_memory_used(address, size, false, CALLER); } \
+    void __tsan_write##size(void *address) { ex_memory_used(address, size, true, CALLER); } \
+    void __tsan_unaligned_read##size(void *address) { ex_memory_used(address, size, false, CALLER); } \
+    void __tsan_unaligned_write##size(void *address) { ex_memory_used(address, size, true, CALLER); }
+
+/* clang-format off */
+PLAIN(1)
+PLAIN(2)
+PLAIN(4)
+PLAIN(8)
+PLAIN(16)
+
+void __tsan_init(void) {}
+void __tsan_func_entry(void *caller) { (void)caller; }
+void __tsan_func_exit(void) {}
+void __tsan_read_range(void *address, size_t size) { ex_memory_used(address, size, false, CALLER); }
+void __tsan_write_range(void *address, size_t size) { ex_memory_used(address, size, true, CALLER); }
+/* clang-format on */
+
+/* ---- atomic words ---- */
+
+static bool
+acquires(int order)
+{
+    return order == __ATOMIC_ACQUIRE || order == __ATOMIC_ACQ_REL || order == __ATOMIC_SEQ_CST ||
+           order == __ATOMIC_CONSUME;
+}
+
+static bool
+releases(int order)
+{
+    return order == __ATOMIC_RELEASE || order == __ATOMIC_ACQ_REL || order == __ATOMIC_SEQ_CST;
+}
+
+static void
+before(ex_op op, const void *word, size_t size, bool writes)
+{
+    step(op, word, writes);
+    if (ex.in_thread) {
+        ex_memory_used(word, 0, false, NULL); /* it must live */
+        if (writes) {
+            ex_memory_changes(word, size);
+        }
+    }
+}
+
+static void
+order_change(const void *word, int order)
+{
+    if (acquires(order)) {
+        ex_order_acquire(word);
+    }
+    if (releases(order)) {
+        ex_order_release(word, true);
+    }
+}
+
+static const char *
+order_name(int order)
+{
+    static const char *const names[] = {
+        [__ATOMIC_RELAXED] = "relaxed", [__ATOMIC_CONSUME] = "consume", [__ATOMIC_ACQUIRE] = "acquire",
+        [__ATOMIC_RELEASE] = "release", [__ATOMIC_ACQ_REL] = "acq_rel", [__ATOMIC_SEQ_CST] = "seq_cst",
+    };
+    return names[order];
+}
+
+#define HEX "%llx"
+#define NUMBER(value) ((unsigned long long)(value))
+
+#define ATOMIC(bits, type) \
+    type __tsan_atomic##bits##_load(const volatile type *word, int order) \
+    { \
+        before(EX_OP_LOAD, (const void *)word, sizeof(type), false); \
+        if (acquires(order)) { \
+            ex_order_acquire((const void *)word); \
+        } \
+        ex_trace(CALLER, "load %s %p: " HEX, order_name(order), (const void *)word, NUMBER(*word)); \
+        return *word; \
+    } \
+    void __tsan_atomic##bits##_store(volatile type *word, type value, int order) \
+    { \
+        before(EX_OP_STORE, (const void *)word, sizeof(type), true); \
+        if (releases(order)) { \
+            ex_order_release((const void *)word, false); \
+        } \
+        else { \
+            ex_order_forget((const void *)word); \
+        } \
+        ex_trace(CALLER, "store %s %p: " HEX " -> " HEX, order_name(order), (const void *)word, NUMBER(*word), \
+                 NUMBER(value)); \
+        *word = value; \
+    } \
+    type __tsan_atomic##bits##_exchange(volatile type *word, type value, int order) \
+    { \
+        before(EX_OP_CHANGE, (const void *)word, sizeof(type), true); \
+        order_change((const void *)word, order); \
+        ex_trace(CALLER, "exchange %s %p: " HEX " -> " HEX, order_name(order), (const void *)word, NUMBER(*word), \
+                 NUMBER(value)); \
+        type seen = *word; \
+        *word = value; \
+        return seen; \
+    } \
+    type __tsan_atomic##bits##_fetch_add(volatile type *word, type value, int order) \
+    { \
+        before(EX_OP_CHANGE, (const void *)word, sizeof(type), true); \
+        order_change((const void *)word, order); \
+        ex_trace(CALLER, "add %s %p: " HEX " -> " HEX, order_name(order), (const void *)word, NUMBER(*word), \
+                 NUMBER((type)(*word + value))); \
+        type seen = *word; \
+        *word = (type)(seen + value); \
+        return seen; \
+    } \
+    static bool swap##bits(volatile type *word, type *expected, type desired, int order, int failed, const void *pc) \
+    { \
+        before(EX_OP_CHANGE, (const void *)word, sizeof(type), true); \
+        if (*word == *expected) { \
+            order_change((const void *)word, order); \
+            ex_trace(pc, "swap %s %p: " HEX " -> " HEX, order_name(order), (const void *)word, NUMBER(*word), \
+                     NUMBER(desired)); \
+            *word = desired; \
+            return true; \
+        } \
+        if (acquires(failed)) { \
+            ex_order_acquire((const void *)word); \
+        } \
+        ex_trace(pc, "swap %s %p: " HEX ", not " HEX, order_name(failed), (const void *)word, NUMBER(*word), \
+                 NUMBER(*expected)); \
+        *expected = *word; \
+        return false; \
+    } \
+    bool __tsan_atomic##bits##_compare_exchange_strong(volatile type *word, type *expected, type desired, int order, \
+                                                       int failed) \
+    { \
+        return swap##bits(word, expected, desired, order, failed, CALLER); \
+    } \
+    type __tsan_atomic##bits##_compare_exchange_val(volatile type *word, type expected, type desired, int order, \
+                                                    int failed) \
+    { \
+        (void)swap##bits(word, &expected, desired, order, failed, CALLER); \
+        return expected; \
+    }
+
+ATOMIC(32, uint32_t)
+ATOMIC(64, uint64_t)
+
+/* ---- mutexes ---- */
+
+/* In the memory of a pthread_mutex_t; all zero is a free one. */
+typedef struct {
+    uint32_t owner; /* the thread's number + 1 */
+} mutex_model;
+
+typedef struct {
+    uint32_t tokens;
+} semaphore_model;
+
+static uint32_t
+own_mark(void)
+{
+    return (uint32_t)ex.current + 1;
+}
+
+static void
+use_object(const void *object, size_t size)
+{
+    if (ex.in_thread) {
+        ex_memory_used(object, 0, false, NULL);
+        ex_memory_changes(object, size);
+    }
+}
+
+bool
+ex_can_go_on(const ex_thread *thread)
+{
+    if (thread->status != EX_READY) {
+        return false;
+    }
+    switch (thread->op) {
+        case EX_OP_LOCK:
+            return ((const mutex_model *)thread->object)->owner == 0;
+        case EX_OP_TAKE:
+            return thread->wake != EX_DONE || ((const semaphore_model *)thread->object)->tokens > 0;
+        case EX_OP_AWAIT:
+            return thread->wake != EX_DONE || thread->signalled;
+        default:
+            return true;
+    }
+}
+
+int __wrap_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes);
+int __wrap_pthread_mutex_destroy(pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_trylock(pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex);
+
+/* Whether the system lacks resources now. */
+static bool
+fails(void)
+{
+    if (!is_running() || ex.used.failures >= ex.limits.failures || ex_choose(2) == 0) {
+        return false;
+    }
+    ex.used.failures++;
+    ex_trace_note("thread %d finds no resources", ex.current);
+    return true;
+}
+
+int
+__wrap_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes)
+{
+    (void)attributes;
+    if (fails()) {
+        return ENOMEM;
+    }
+    ex_memory_poison(mutex, sizeof *mutex, false);
+    use_object(mutex, sizeof *mutex);
+    memset(mutex, 0, sizeof *mutex);
+    return 0;
+}
+
+int
+__wrap_pthread_mutex_destroy(pthread_mutex_t *mutex)
+{
+    use_object(mutex, sizeof *mutex);
+    if (((mutex_model *)mutex)->owner != 0) {
+        EX_FAIL("thread %d destroys a mutex that is locked", ex.current);
+    }
+    ex_memory_poison(mutex, sizeof *mutex, true);
+    return 0;
+}
+
+static void
+own(pthread_mutex_t *mutex)
+{
+    use_object(mutex, sizeof *mutex);
+    ((mutex_model *)mutex)->owner = own_mark();
+    ex_order_acquire(mutex);
+}
+
+int
+__wrap_pthread_mutex_lock(pthread_mutex_t *mutex)
+{
+    mutex_model *model = (mutex_model *)mutex;
+    if (!ex.in_thread) {
+        return 0;
+    }
+    step(EX_OP_LOCK, mutex, true);
+    while (model->owner != 0) {
+        if (is_alone() || model->owner == own_mark()) {
+            EX_FAIL("thread %d locks a mutex that it holds", ex.current);
+        }
+        (void)wait_for(EX_OP_LOCK, mutex, 0);
+    }
+    own(mutex);
+    ex_trace(CALLER, "lock %p", (void *)mutex);
+    return 0;
+}
+
+int
+__wrap_pthread_mutex_trylock(pthread_mutex_t *mutex)
+{
+    if (!ex.in_thread) {
+        return 0;
+    }
+    step(EX_OP_TRYLOCK, mutex, true);
+    if (((mutex_model *)mutex)->owner != 0) {
+        ex_trace(CALLER, "lock %p: it is locked", (void *)mutex);
+        return EBUSY;
+    }
+    own(mutex);
+    ex_trace(CALLER, "lock %p", (void *)mutex);
+    return 0;
+}
+
+int
+__wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
+{
+    mutex_model *model = (mutex_model *)mutex;
+    if (!ex.in_thread) {
+        return 0;
+    }
+    use_object(mutex, sizeof *mutex);
+    if (model->owner != own_mark()) {
+        EX_FAIL("thread %d unlocks a mutex that it does not hold", ex.current);
+    }
+    ex_order_release(mutex, false);
+    model->owner = 0;
+    ex_trace(CALLER, "unlock %p", (void *)mutex);
+    return 0;
+}
+
+/* ---- semaphores ---- */
+
+int __wrap_sem_init(sem_t *semaphore, int shared, unsigned value);
+int __wrap_sem_destroy(sem_t *semaphore);
+int __wrap_sem_post(sem_t *semaphore);
+int __wrap_sem_wait(sem_t *semaphore);
+int __wrap_sem_clockwait(sem_t *semaphore, clockid_t clock, const struct timespec *deadline);
+
+static int64_t
+in_ns(const struct timespec *time)
+{
+    __int128_t ns = (__int128_t)time->tv_sec * 1000000000 + time->tv_nsec;
+    return ns < INT64_MAX ? (int64_t)ns : INT64_MAX - 1;
+}
+
+int
+__wrap_sem_init(sem_t *semaphore, int shared, unsigned value)
+{
+    (void)shared;
+    if (fails()) {
+        errno = ENOMEM;
+        return -1;
+    }
+    ex_memory_poison(semaphore, sizeof *semaphore, false);
+    use_object(semaphore, sizeof *semaphore);
+    memset(semaphore, 0, sizeof *semaphore);
+    ((semaphore_model *)semaphore)->tokens = value;
+    return 0;
+}
+
+int
+__wrap_sem_destroy(sem_t *semaphore)
+{
+    use_object(semaphore, sizeof *semaphore);
+    if (((semaphore_model *)semaphore)->tokens != 0) {
+        EX_FAIL("thread %d destroys a semaphore with a token in it", ex.current);
+    }
+    ex_memory_poison(semaphore, sizeof *semaphore, true);
+    return 0;
+}
+
+int
+__wrap_sem_post(sem_t *semaphore)
+{
+    step(EX_OP_POST, semaphore, true);
+    use_object(semaphore, sizeof *semaphore);
+    ex_order_release(semaphore, true);
+    ((semaphore_model *)semaphore)->tokens++;
+    ex_trace(CALLER, "post %p", (void *)semaphore);
+    return 0;
+}
+
+static int
+take_token(sem_t *semaphore, int64_t deadline_ns, const void *pc)
+{
+    semaphore_model *model = (semaphore_model *)semaphore;
+    (void)ex_is_step(semaphore, true);
+    ex_trace(pc, "take a token of %p", (void *)semaphore);
+    switch (wait_for(EX_OP_TAKE, semaphore, deadline_ns)) {
+        case EX_TIMED_OUT:
+            errno = ETIMEDOUT;
+            return -1;
+        case EX_INTERRUPTED:
+        case EX_SPURIOUS:
+            errno = EINTR;
+            return -1;
+        case EX_DONE:
+            break;
+    }
+    use_object(semaphore, sizeof *semaphore);
+    model->tokens--;
+    ex_order_acquire(semaphore);
+    return 0;
+}
+
+int
+__wrap_sem_wait(sem_t *semaphore)
+{
+    return take_token(semaphore, INT64_MAX, CALLER);
+}
+
+int
+__wrap_sem_clockwait(sem_t *semaphore, clockid_t clock, const struct timespec *deadline)
+{
+    (void)clock;
+    return take_token(semaphore, in_ns(deadline), CALLER);
+}
+
+/* ---- condition variables ---- */
+
+int __wrap_pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attributes);
+int __wrap_pthread_cond_destroy(pthread_cond_t *cond);
+int __wrap_pthread_cond_signal(pthread_cond_t *cond);
+int __wrap_pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex);
+int __wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *deadline);
+
+int
+__wrap_pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attributes)
+{
+    (void)attributes;
+    if (fails()) {
+        return ENOMEM;
+    }
+    ex_memory_poison(cond, sizeof *cond, false);
+    use_object(cond, sizeof *cond);
+    memset(cond, 0, sizeof *cond);
+    return 0;
+}
+
+int
+__wrap_pthread_cond_destroy(pthread_cond_t *cond)
+{
+    use_object(cond, sizeof *cond);
+    for (int i = 0; i < ex.threads; i++) {
+        if (ex.thread[i].status == EX_READY && ex.thread[i].op == EX_OP_AWAIT && ex.thread[i].object == cond) {
+            EX_FAIL("thread %d destroys a condition variable for which thread %d waits", ex.current, i);
+        }
+    }
+    ex_memory_poison(cond, sizeof *cond, true);
+    return 0;
+}
+
+int
+__wrap_pthread_cond_signal(pthread_cond_t *cond)
+{
+    int waiting[EX_THREADS_MAX];
+    int count = 0;
+    use_object(cond, sizeof *cond);
+    for (int i = 0; i < ex.threads; i++) {
+        const ex_thread *thread = &ex.thread[i];
+        if (thread->status == EX_READY && thread->op == EX_OP_AWAIT && thread->object == cond && !thread->signalled) {
+            waiting[count++] = i;
+        }
+    }
+    if (count > 0) {
+        ex.thread[waiting[ex_choose(count)]].signalled = true;
+    }
+    ex_trace(CALLER, "signal %p", (void *)cond);
+    return 0;
+}
+
+static int
+await_signal(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t deadline_ns, const void *pc)
+{
+    use_object(cond, sizeof *cond);
+    ex_trace(pc, "wait for %p", (void *)cond);
+    (void)__wrap_pthread_mutex_unlock(mutex);
+    ex_wake wake = wait_for(EX_OP_AWAIT, cond, deadline_ns);
+    (void)__wrap_pthread_mutex_lock(mutex);
+    return wake == EX_TIMED_OUT ? ETIMEDOUT : 0;
+}
+
+int
+__wrap_pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
+{
+    return await_signal(cond, mutex, INT64_MAX, CALLER);
+}
+
+int
+__wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *deadline)
+{
+    return await_signal(cond, mutex, in_ns(deadline), CALLER);
+}
+
+/* ---- threads, the clock, memory ---- */
+
+pthread_t __wrap_pthread_self(void);
+int __wrap_pthread_key_create(pthread_key_t *key, void (*destroy)(void *));
+void *__wrap_pthread_getspecific(pthread_key_t key);
+int __wrap_pthread_setspecific(pthread_key_t key, const void *value);
+int __wrap_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+void *__wrap_malloc(size_t size);
+void __wrap_free(void *block);
+_Noreturn void __wrap_fl_fatal(const char *call, int error);
+_Noreturn void __wrap___assert_fail(const char *what, const char *file, unsigned line, const char *function);
+unsigned __wrap_fl_cpu_count(void);
+void __wrap_fl_cpu_yield(void);
+
+pthread_t
+__wrap_pthread_self(void)
+{
+    return (pthread_t)ex.current + 1;
+}
+
+int
+__wrap_pthread_key_create(pthread_key_t *key, void (*destroy)(void *))
+{
+    *key = 1; /* there is one */
+    ex.destroy_specific = destroy;
+    return 0;
+}
+
+void *
+__wrap_pthread_getspecific(pthread_key_t key)
+{
+    (void)key;
+    return ex.thread[ex.current].specific;
+}
+
+int
+__wrap_pthread_setspecific(pthread_key_t key, const void *value)
+{
+    (void)key;
+    if (fails()) {
+        return ENOMEM;
+    }
+    ex.thread[ex.current].specific = (void *)(uintptr_t)value;
+    return 0;
+}
+
+int
+__wrap_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
+{
+    ex.fork_before = prepare;
+    ex.fork_in_parent = parent;
+    ex.fork_in_child = child;
+    return 0;
+}
+
+/* Time passes where somebody looks at the clock: by nothing, or by a little more than one of the core's limits. */
+static void
+lapse(void)
+{
+    static const int64_t lapses_ns[] = {0, FL_FAIR_NS + FL_FAIR_NS / 8, FL_FAIR_NS / 2};
+    if (is_running() && ex.used.lapses < ex.limits.lapses) {
+        int chosen = ex_choose(sizeof lapses_ns / sizeof *lapses_ns);
+        if (chosen > 0) {
+            ex.used.lapses++;
+            ex.now_ns += lapses_ns[chosen];
+            ex_trace_note("%lld us pass", (long long)lapses_ns[chosen] / 1000);
+        }
+    }
+}
+
+int
+__wrap_clock_gettime(clockid_t clock, struct timespec *now)
+{
+    (void)clock;
+    lapse();
+    *now = (struct timespec){.tv_sec = (time_t)(ex.now_ns / 1000000000), .tv_nsec = (long)(ex.now_ns % 1000000000)};
+    return 0;
+}
+
+void *
+__wrap_malloc(size_t size)
+{
+    return fails() ? NULL : ex_heap_allocate(size);
+}
+
+void
+__wrap_free(void *block)
+{
+    if (block) {
+        ex_heap_free(block);
+    }
+}
+
+/* One processor would never spin, more would: a scenario that wants spins says so by fl_spin_enable(). */
+unsigned
+__wrap_fl_cpu_count(void)
+{
+    return 2;
+}
+
+/* A spin ends by time: each yield takes some. */
+void
+__wrap_fl_cpu_yield(void)
+{
+    ex.now_ns += 10000;
+}
+
+_Noreturn void
+__wrap_fl_fatal(const char *call, int error)
+{
+    EX_FAIL("%s failed: %s", call, strerror(error));
+}
+
+_Noreturn void
+__wrap___assert_fail(const char *what, const char *file, unsigned line, const char *function)
+{
+    (void)function;
+    ex_fail(file, (int)line, "assert(%s)", what);
+}
