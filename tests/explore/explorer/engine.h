@@ -1,12 +1,13 @@
 /* The explorer's own rooms, for each other.
  *
- *   engine.c   the search: which thread goes on, and what happens to it
- *   threads.c  the threads: one coroutine each
- *   memory.c   what a run may touch, and how its state is told from another one's
- *   races.c    happens-before: which plain accesses are not ordered
- *   calls.c    what the core calls instead of the compiler's runtime and of the system
- *   trace.c    what is printed of a failed run
- *   main.c     the command line
+ *   engine.c    the search: which thread goes on, and what happens to it
+ *   threads.c   the threads: one coroutine each
+ *   memory.c    what a run may touch, and how its state is told from another one's
+ *   races.c     happens-before: which plain accesses are not ordered
+ *   accesses.c  what the compiler calls instead of its own runtime: for each access to memory
+ *   system.c    what the core calls instead of the system
+ *   trace.c     what is printed of a failed run
+ *   main.c      the command line
  *
  * Runs.  A run begins with the memory as it was after fl_core_init(), and is a function of the choices that are made in
  * it.  A choice is a number below the number of options there.  The search keeps the choices of the current run; the
@@ -19,7 +20,8 @@
  *     program, the heap, and the threads' stacks with their thread-local variables.  It is restored before each run.
  * X3  What a thread does between two steps is not noticed by others.  To make that true without a step at each access, a
  *     word counts as shared only when two threads have used it, at least one of them to write it, in any run so far.
- *     When a word becomes shared the search begins anew, with a step at each use of that word.
+ *     When a word becomes shared the search begins anew, with a step at each use of that word.  To unlock a mutex is not
+ *     a step: what others could do before it they can do after it, to the same effect.
  * X4  Two runs with the same state go on in the same way.  The state is all memory of X2, the registers, which lie on
  *     the stacks, the clock, and what is left of the limits.  A run that comes to a state that was there before ends.
  *     States are told apart by 64 bits; with ten million states two are taken for one with a chance of 1 in 300,000.
@@ -128,8 +130,17 @@ void ex_thread_resume(int number);
 /* From a thread: gives control to the engine. */
 void ex_thread_yield(void);
 
-/* From anywhere: leaves the run. */
+/* From a thread: leaves the run. */
 _Noreturn void ex_leave(void);
+
+/* Whether a thread of the scenario runs, whose steps count. */
+bool ex_is_running(void);
+
+/* Gives the others their turn before the operation, if it is a step. */
+void ex_step(ex_op op, const void *object, bool writes);
+
+/* Gives the others their turn until the operation can be done, or its sleep ends otherwise. */
+ex_wake ex_wait(ex_op op, const void *object, int64_t deadline_ns);
 
 /* The stack of each thread. */
 enum { EX_STACK_SIZE = 32 * 1024 };
@@ -186,7 +197,7 @@ void ex_order_acquire(const void *object);
 void ex_order_release(const void *object, bool keeps); /* `keeps`: what was released there before stays */
 void ex_order_forget(const void *object);              /* a relaxed store */
 
-/* ---- calls.c ---- */
+/* ---- system.c ---- */
 
 /* Whether the thread could go on. */
 bool ex_can_go_on(const ex_thread *thread);

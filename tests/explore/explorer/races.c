@@ -38,12 +38,6 @@ static ex_cell *cells;
 static released *objects;
 static ex_clock known[EX_THREADS_MAX];
 
-static bool
-is_on(void)
-{
-    return ex.in_thread && ex.current < EX_THREADS_MAX;
-}
-
 void
 ex_races_init(size_t count)
 {
@@ -112,7 +106,7 @@ learn(ex_clock *clock, const ex_clock *from)
 void
 ex_order_acquire(const void *object)
 {
-    if (is_on()) {
+    if (ex_is_running()) {
         learn(&known[ex.current], &released_by(object)->clock);
     }
 }
@@ -120,7 +114,7 @@ ex_order_acquire(const void *object)
 void
 ex_order_release(const void *object, bool keeps)
 {
-    if (is_on()) {
+    if (ex_is_running()) {
         released *entry = released_by(object);
         if (!keeps) {
             entry->clock = (ex_clock){.of = {0}};
@@ -133,7 +127,7 @@ ex_order_release(const void *object, bool keeps)
 void
 ex_order_forget(const void *object)
 {
-    if (is_on()) {
+    if (ex_is_running()) {
         released_by(object)->clock = (ex_clock){.of = {0}};
     }
 }

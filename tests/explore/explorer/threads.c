@@ -152,10 +152,46 @@ ex_thread_yield(void)
     ex_switch(&ex.thread[ex.current].sp, engine_sp);
 }
 
-/* From a thread the engine's stack is taken up again where ex_thread_resume left it. */
 _Noreturn void
 ex_leave(void)
 {
     ex_thread_yield();
     abort();
+}
+
+/* ---- steps ---- */
+
+bool
+ex_is_running(void)
+{
+    return ex.in_thread && ex.current < EX_THREADS_MAX;
+}
+
+void
+ex_step(ex_op op, const void *object, bool writes)
+{
+    if (ex_is_running() && ex_is_step(object, writes)) {
+        ex_thread *self = &ex.thread[ex.current];
+        self->op = op;
+        self->object = object;
+        ex_thread_yield();
+        self->op = EX_OP_NONE;
+    }
+}
+
+ex_wake
+ex_wait(ex_op op, const void *object, int64_t deadline_ns)
+{
+    ex_thread *self = &ex.thread[ex.current];
+    self->op = op;
+    self->object = object;
+    self->deadline_ns = deadline_ns;
+    self->wake = EX_DONE;
+    self->signalled = false;
+    ex_thread_yield();
+    ex_wake wake = self->wake;
+    self->op = EX_OP_NONE;
+    self->deadline_ns = 0;
+    self->wake = EX_DONE;
+    return wake;
 }

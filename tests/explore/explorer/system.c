@@ -1,9 +1,5 @@
-/* What the core calls.
- *
- * The core is compiled as it is, with -fsanitize=thread.  The compiler then puts a call before each access to memory and
- * in the place of each atomic operation.  The functions of that name are here, so nothing in the code under test is
- * replaced by hand, and the orderings are those that the compiler has seen.  Functions of the system are replaced by the
- * linker (--wrap): to the code under test, __wrap_pthread_mutex_lock is pthread_mutex_lock.
+/* What the code under test calls of the system.  The linker replaces the calls (--wrap): to the core,
+ * __wrap_pthread_mutex_lock is pthread_mutex_lock.
  *
  * Mutexes, semaphores and condition variables are kept in the memory of the system's own objects, so that they are
  * restored and hashed with it. */
@@ -11,209 +7,12 @@
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/lockable.h"
 #include "engine.h"
 
 #define CALLER __builtin_return_address(0)
-
-/* ---- steps ---- */
-
-/* Whether a thread of the scenario runs, whose steps count. */
-static bool
-is_running(void)
-{
-    return ex.in_thread && ex.current < EX_THREADS_MAX;
-}
-
-static bool
-is_alone(void)
-{
-    return !is_running();
-}
-
-/* Gives the others their turn before the operation, if it is a step. */
-static void
-step(ex_op op, const void *object, bool writes)
-{
-    if (is_running() && ex_is_step(object, writes)) {
-        ex_thread *self = &ex.thread[ex.current];
-        self->op = op;
-        self->object = object;
-        ex_thread_yield();
-        self->op = EX_OP_NONE;
-    }
-}
-
-/* Waits until the operation can be done, or its sleep ends otherwise. */
-static ex_wake
-wait_for(ex_op op, const void *object, int64_t deadline_ns)
-{
-    ex_thread *self = &ex.thread[ex.current];
-    self->op = op;
-    self->object = object;
-    self->deadline_ns = deadline_ns;
-    self->wake = EX_DONE;
-    self->signalled = false;
-    ex_thread_yield();
-    self->op = EX_OP_NONE;
-    self->deadline_ns = 0;
-    ex_wake wake = self->wake;
-    self->wake = EX_DONE;
-    return wake;
-}
-
-/* ---- plain accesses ---- */
-
-#define PLAIN(size) \
-    void __tsan_read##size(void *address) { ex_memory_used(address, size, false, CALLER); } \
-    void __tsan_write##size(void *address) { ex_memory_used(address, size, true, CALLER); } \
-    void __tsan_unaligned_read##size(void *address) { ex_memory_used(address, size, false, CALLER); } \
-    void __tsan_unaligned_write##size(void *address) { ex_memory_used(address, size, true, CALLER); }
-
-/* clang-format off */
-PLAIN(1)
-PLAIN(2)
-PLAIN(4)
-PLAIN(8)
-PLAIN(16)
-
-void __tsan_init(void) {}
-void __tsan_func_entry(void *caller) { (void)caller; }
-void __tsan_func_exit(void) {}
-void __tsan_read_range(void *address, size_t size) { ex_memory_used(address, size, false, CALLER); }
-void __tsan_write_range(void *address, size_t size) { ex_memory_used(address, size, true, CALLER); }
-/* clang-format on */
-
-/* ---- atomic words ---- */
-
-static bool
-acquires(int order)
-{
-    return order == __ATOMIC_ACQUIRE || order == __ATOMIC_ACQ_REL || order == __ATOMIC_SEQ_CST ||
-           order == __ATOMIC_CONSUME;
-}
-
-static bool
-releases(int order)
-{
-    return order == __ATOMIC_RELEASE || order == __ATOMIC_ACQ_REL || order == __ATOMIC_SEQ_CST;
-}
-
-static void
-before(ex_op op, const void *word, size_t size, bool writes)
-{
-    step(op, word, writes);
-    if (ex.in_thread) {
-        ex_memory_used(word, 0, false, NULL); /* it must live */
-        if (writes) {
-            ex_memory_changes(word, size);
-        }
-    }
-}
-
-static void
-order_change(const void *word, int order)
-{
-    if (acquires(order)) {
-        ex_order_acquire(word);
-    }
-    if (releases(order)) {
-        ex_order_release(word, true);
-    }
-}
-
-static const char *
-order_name(int order)
-{
-    static const char *const names[] = {
-        [__ATOMIC_RELAXED] = "relaxed", [__ATOMIC_CONSUME] = "consume", [__ATOMIC_ACQUIRE] = "acquire",
-        [__ATOMIC_RELEASE] = "release", [__ATOMIC_ACQ_REL] = "acq_rel", [__ATOMIC_SEQ_CST] = "seq_cst",
-    };
-    return names[order];
-}
-
-#define HEX "%llx"
-#define NUMBER(value) ((unsigned long long)(value))
-
-#define ATOMIC(bits, type) \
-    type __tsan_atomic##bits##_load(const volatile type *word, int order) \
-    { \
-        before(EX_OP_LOAD, (const void *)word, sizeof(type), false); \
-        if (acquires(order)) { \
-            ex_order_acquire((const void *)word); \
-        } \
-        ex_trace(CALLER, "load %s %p: " HEX, order_name(order), (const void *)word, NUMBER(*word)); \
-        return *word; \
-    } \
-    void __tsan_atomic##bits##_store(volatile type *word, type value, int order) \
-    { \
-        before(EX_OP_STORE, (const void *)word, sizeof(type), true); \
-        if (releases(order)) { \
-            ex_order_release((const void *)word, false); \
-        } \
-        else { \
-            ex_order_forget((const void *)word); \
-        } \
-        ex_trace(CALLER, "store %s %p: " HEX " -> " HEX, order_name(order), (const void *)word, NUMBER(*word), \
-                 NUMBER(value)); \
-        *word = value; \
-    } \
-    type __tsan_atomic##bits##_exchange(volatile type *word, type value, int order) \
-    { \
-        before(EX_OP_CHANGE, (const void *)word, sizeof(type), true); \
-        order_change((const void *)word, order); \
-        ex_trace(CALLER, "exchange %s %p: " HEX " -> " HEX, order_name(order), (const void *)word, NUMBER(*word), \
-                 NUMBER(value)); \
-        type seen = *word; \
-        *word = value; \
-        return seen; \
-    } \
-    type __tsan_atomic##bits##_fetch_add(volatile type *word, type value, int order) \
-    { \
-        before(EX_OP_CHANGE, (const void *)word, sizeof(type), true); \
-        order_change((const void *)word, order); \
-        ex_trace(CALLER, "add %s %p: " HEX " -> " HEX, order_name(order), (const void *)word, NUMBER(*word), \
-                 NUMBER((type)(*word + value))); \
-        type seen = *word; \
-        *word = (type)(seen + value); \
-        return seen; \
-    } \
-    static bool swap##bits(volatile type *word, type *expected, type desired, int order, int failed, const void *pc) \
-    { \
-        before(EX_OP_CHANGE, (const void *)word, sizeof(type), true); \
-        if (*word == *expected) { \
-            order_change((const void *)word, order); \
-            ex_trace(pc, "swap %s %p: " HEX " -> " HEX, order_name(order), (const void *)word, NUMBER(*word), \
-                     NUMBER(desired)); \
-            *word = desired; \
-            return true; \
-        } \
-        if (acquires(failed)) { \
-            ex_order_acquire((const void *)word); \
-        } \
-        ex_trace(pc, "swap %s %p: " HEX ", not " HEX, order_name(failed), (const void *)word, NUMBER(*word), \
-                 NUMBER(*expected)); \
-        *expected = *word; \
-        return false; \
-    } \
-    bool __tsan_atomic##bits##_compare_exchange_strong(volatile type *word, type *expected, type desired, int order, \
-                                                       int failed) \
-    { \
-        return swap##bits(word, expected, desired, order, failed, CALLER); \
-    } \
-    type __tsan_atomic##bits##_compare_exchange_val(volatile type *word, type expected, type desired, int order, \
-                                                    int failed) \
-    { \
-        (void)swap##bits(word, &expected, desired, order, failed, CALLER); \
-        return expected; \
-    }
-
-ATOMIC(32, uint32_t)
-ATOMIC(64, uint64_t)
 
 /* ---- mutexes ---- */
 
@@ -269,7 +68,7 @@ int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex);
 static bool
 fails(void)
 {
-    if (!is_running() || ex.used.failures >= ex.limits.failures || ex_choose(2) == 0) {
+    if (!ex_is_running() || ex.used.failures >= ex.limits.failures || ex_choose(2) == 0) {
         return false;
     }
     ex.used.failures++;
@@ -316,12 +115,12 @@ __wrap_pthread_mutex_lock(pthread_mutex_t *mutex)
     if (!ex.in_thread) {
         return 0;
     }
-    step(EX_OP_LOCK, mutex, true);
+    ex_step(EX_OP_LOCK, mutex, true);
     while (model->owner != 0) {
-        if (is_alone() || model->owner == own_mark()) {
+        if (!ex_is_running() || model->owner == own_mark()) {
             EX_FAIL("thread %d locks a mutex that it holds", ex.current);
         }
-        (void)wait_for(EX_OP_LOCK, mutex, 0);
+        (void)ex_wait(EX_OP_LOCK, mutex, 0);
     }
     own(mutex);
     ex_trace(CALLER, "lock %p", (void *)mutex);
@@ -334,7 +133,7 @@ __wrap_pthread_mutex_trylock(pthread_mutex_t *mutex)
     if (!ex.in_thread) {
         return 0;
     }
-    step(EX_OP_TRYLOCK, mutex, true);
+    ex_step(EX_OP_TRYLOCK, mutex, true);
     if (((mutex_model *)mutex)->owner != 0) {
         ex_trace(CALLER, "lock %p: it is locked", (void *)mutex);
         return EBUSY;
@@ -405,7 +204,7 @@ __wrap_sem_destroy(sem_t *semaphore)
 int
 __wrap_sem_post(sem_t *semaphore)
 {
-    step(EX_OP_POST, semaphore, true);
+    ex_step(EX_OP_POST, semaphore, true);
     use_object(semaphore, sizeof *semaphore);
     ex_order_release(semaphore, true);
     ((semaphore_model *)semaphore)->tokens++;
@@ -419,7 +218,7 @@ take_token(sem_t *semaphore, int64_t deadline_ns, const void *pc)
     semaphore_model *model = (semaphore_model *)semaphore;
     (void)ex_is_step(semaphore, true);
     ex_trace(pc, "take a token of %p", (void *)semaphore);
-    switch (wait_for(EX_OP_TAKE, semaphore, deadline_ns)) {
+    switch (ex_wait(EX_OP_TAKE, semaphore, deadline_ns)) {
         case EX_TIMED_OUT:
             errno = ETIMEDOUT;
             return -1;
@@ -508,7 +307,7 @@ await_signal(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t deadline_ns, 
     use_object(cond, sizeof *cond);
     ex_trace(pc, "wait for %p", (void *)cond);
     (void)__wrap_pthread_mutex_unlock(mutex);
-    ex_wake wake = wait_for(EX_OP_AWAIT, cond, deadline_ns);
+    ex_wake wake = ex_wait(EX_OP_AWAIT, cond, deadline_ns);
     (void)__wrap_pthread_mutex_lock(mutex);
     return wake == EX_TIMED_OUT ? ETIMEDOUT : 0;
 }
@@ -586,7 +385,7 @@ static void
 lapse(void)
 {
     static const int64_t lapses_ns[] = {0, FL_FAIR_NS + FL_FAIR_NS / 8, FL_FAIR_NS / 2};
-    if (is_running() && ex.used.lapses < ex.limits.lapses) {
+    if (ex_is_running() && ex.used.lapses < ex.limits.lapses) {
         int chosen = ex_choose(sizeof lapses_ns / sizeof *lapses_ns);
         if (chosen > 0) {
             ex.used.lapses++;
