@@ -341,6 +341,7 @@ begin_run(void)
     memset(&ex.used, 0, sizeof ex.used);
     ex.run++;
     ex.now_ns = INT64_C(1000000000);
+    ex.tick_ns = 0;
     ex.failure = NULL;
     made = 0;
     is_cut = false;
@@ -492,6 +493,12 @@ ex_now_ns(void)
     return ex.now_ns;
 }
 
+void
+ex_tick(int64_t ns)
+{
+    ex.tick_ns = ns;
+}
+
 int
 ex_lapses(void)
 {
@@ -506,6 +513,15 @@ ex_forget_others(void)
             ex.thread[i].status = EX_MISSING;
         }
     }
+    ex_order_after_all();
+}
+
+void
+ex_start(int number, void (*body)(int))
+{
+    EX_CHECK(ex.thread[number].status == EX_MISSING);
+    ex_thread_make(number, body, number);
+    ex_order_start(number);
 }
 
 bool

@@ -89,6 +89,7 @@ typedef struct {
     ex_thread thread[EX_COROUTINES];
     ex_limits used;
     int64_t now_ns;
+    int64_t tick_ns; /* how long each look at the clock takes */
     const char *failure; /* of this run, or NULL */
     void (*destroy_specific)(void *);
     void (*fork_before)(void), (*fork_in_parent)(void), (*fork_in_child)(void);
@@ -196,6 +197,12 @@ void ex_race_plain(size_t cell, int thread, bool writes, const void *address);
 void ex_order_acquire(const void *object);
 void ex_order_release(const void *object, bool keeps); /* `keeps`: what was released there before stays */
 void ex_order_forget(const void *object);              /* a relaxed store */
+
+/* What all threads did so far happens before what the calling one does from now on: the others are not in the child. */
+void ex_order_after_all(void);
+
+/* What the calling thread did so far happens before the thread begins. */
+void ex_order_start(int thread);
 
 /* ---- system.c ---- */
 

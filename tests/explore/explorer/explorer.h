@@ -37,6 +37,7 @@ struct ex_scenario {
     int threads;      /* how many run, 1 to EX_THREADS_MAX */
     void (*set_up)(void);       /* runs alone before the threads begin */
     void (*run)(int thread);    /* the body of each thread, numbered from 0 */
+    void (*late)(int thread);   /* or NULL.  Runs when the thread ends, after the destructors of the core */
     void (*check)(void);        /* or NULL.  What holds before every step.  It only looks, and runs outside any thread */
     void (*at_rest)(void);      /* or NULL.  What holds when all threads are asleep or have ended.  As `check` */
     void (*at_end)(void);       /* or NULL.  What holds when all have ended.  As `check` */
@@ -75,12 +76,19 @@ bool ex_is_blocked(int thread);
 /* In the forked child: forgets the other threads, as fork() does.  They never run again. */
 void ex_forget_others(void);
 
+/* In the child: starts a new thread, with the number of one that did not come along, and on its stack. */
+void ex_start(int thread, void (*body)(int thread));
+
 /* Calls the handlers that the core has given to pthread_atfork(), and in between ex_forget_others() where the calling
  * thread is to become the child's.  Returns whether it is in the child: the explorer tries both. */
 bool ex_fork(void);
 
 /* The virtual clock in nanoseconds.  For checks, too. */
 int64_t ex_now_ns(void);
+
+/* From now on each look at the clock takes so long; at first it takes no time.  For scenarios with spins, which end by
+ * time.  Called while setting up. */
+void ex_tick(int64_t ns);
 
 /* How many limits of `lapses` this run has used up.  For checks, too. */
 int ex_lapses(void);

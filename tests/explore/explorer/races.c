@@ -104,6 +104,21 @@ learn(ex_clock *clock, const ex_clock *from)
 }
 
 void
+ex_order_after_all(void)
+{
+    for (int i = 0; i < EX_THREADS_MAX; i++) {
+        learn(&known[ex.current], &known[i]);
+    }
+}
+
+void
+ex_order_start(int thread)
+{
+    learn(&known[thread], &known[ex.current]);
+    known[ex.current].of[ex.current]++;
+}
+
+void
 ex_order_acquire(const void *object)
 {
     if (ex_is_running()) {

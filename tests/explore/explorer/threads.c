@@ -96,15 +96,25 @@ static void (*bodies[EX_COROUTINES])(int);
 static int arguments[EX_COROUTINES];
 
 static void
+destroy_specific(ex_thread *thread)
+{
+    if (thread->specific) {
+        void *value = thread->specific;
+        thread->specific = NULL;
+        ex.destroy_specific(value);
+    }
+}
+
+static void
 begin(void)
 {
     int number = ex.current;
     ex_thread *thread = &ex.thread[number];
     bodies[number](arguments[number]);
-    if (thread->specific && ex.destroy_specific) {
-        void *value = thread->specific;
-        thread->specific = NULL;
-        ex.destroy_specific(value);
+    destroy_specific(thread);
+    if (ex.scenario->late && number < EX_THREADS_MAX) {
+        ex.scenario->late(number);
+        destroy_specific(thread);
     }
     thread->status = EX_ENDED;
     ex_thread_yield();
