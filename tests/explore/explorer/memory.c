@@ -239,6 +239,17 @@ ex_memory_poison(const void *address, size_t size, bool poisons)
     }
 }
 
+/* Objects of the system that were destroyed, in a block that is freed. */
+static void
+forget_objects(const unsigned char *block, size_t size)
+{
+    for (int i = 0; i < poisoned_count; i++) {
+        if ((size_t)(poisoned[i].begin - block) < size) {
+            poisoned[i--] = poisoned[--poisoned_count];
+        }
+    }
+}
+
 /* ---- the heap ---- */
 
 /* No block is used again in the same run, so whoever comes too late always finds it poisoned. */
@@ -264,6 +275,7 @@ ex_heap_free(void *block)
     if (!is_heap(block) || size == SIZE_MAX) {
         EX_FAIL("free(%p): it is not allocated", block);
     }
+    forget_objects(block, size);
     ex_memory_used(block, size, true, NULL);
     memset(block, DEAD, size);
     ex_memory_poison(block, size, true);

@@ -173,8 +173,8 @@ EX_SCENARIO(sema_timed) = {
     .check = check,
     .at_rest = at_rest,
     .at_end = at_end,
-    .quick = {.preemptions = 2, .lapses = 1, .timeouts = 1, .failures = 1},
-    .full = {.preemptions = 3, .lapses = 2, .timeouts = 2, .failures = 1},
+    .quick = {.preemptions = 1, .timeouts = 1, .failures = 1},
+    .full = {.preemptions = 2, .lapses = 1, .timeouts = 2, .failures = 1},
 };
 
 /* ---- several permits at once, against waits that end otherwise ---- */
