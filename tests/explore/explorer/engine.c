@@ -519,7 +519,7 @@ ex_forget_others(void)
 void
 ex_start(int number, void (*body)(int))
 {
-    EX_CHECK(ex.thread[number].status == EX_MISSING);
+    EX_CHECK(ex.thread[number].status != EX_READY);
     ex_thread_make(number, body, number);
     ex_order_start(number);
 }

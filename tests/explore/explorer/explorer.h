@@ -76,7 +76,7 @@ bool ex_is_blocked(int thread);
 /* In the forked child: forgets the other threads, as fork() does.  They never run again. */
 void ex_forget_others(void);
 
-/* In the child: starts a new thread, with the number of one that did not come along, and on its stack. */
+/* Starts a new thread, with the number of one that has ended or did not come along into the child, and on its stack. */
 void ex_start(int thread, void (*body)(int thread));
 
 /* Calls the handlers that the core has given to pthread_atfork(), and in between ex_forget_others() where the calling

@@ -13,6 +13,12 @@ scene_come(void)
     serials[ex_self()] = fl_thread_self();
 }
 
+OUTSIDE uint64_t
+scene_serial(int thread)
+{
+    return serials[thread];
+}
+
 OUTSIDE bool
 scene_is_busy(const void *key)
 {

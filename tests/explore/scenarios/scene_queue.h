@@ -12,6 +12,9 @@
 /* scene_begin(), and remembers the thread's serial for the functions here. */
 void scene_come(void);
 
+/* The thread's serial, without a step; 0 before scene_come(). */
+uint64_t scene_serial(int thread);
+
 /* Whether somebody holds the mutex of the key's bucket. */
 bool scene_is_busy(const void *key);
 
