@@ -273,6 +273,9 @@ int
 __wrap_pthread_cond_destroy(pthread_cond_t *cond)
 {
     use_object(cond, sizeof *cond);
+    if (ex_is_running()) {
+        (void)ex_is_step(cond, true);
+    }
     for (int i = 0; i < ex.threads; i++) {
         if (ex.thread[i].status == EX_READY && ex.thread[i].op == EX_OP_AWAIT && ex.thread[i].object == cond) {
             EX_FAIL("thread %d destroys a condition variable for which thread %d waits", ex.current, i);
@@ -287,6 +290,7 @@ __wrap_pthread_cond_signal(pthread_cond_t *cond)
 {
     int waiting[EX_THREADS_MAX];
     int count = 0;
+    ex_step(EX_OP_SIGNAL, cond, true);
     use_object(cond, sizeof *cond);
     for (int i = 0; i < ex.threads; i++) {
         const ex_thread *thread = &ex.thread[i];
@@ -305,6 +309,7 @@ static int
 await_signal(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t deadline_ns, const void *pc)
 {
     use_object(cond, sizeof *cond);
+    (void)ex_is_step(cond, true);
     ex_trace(pc, "wait for %p", (void *)cond);
     (void)__wrap_pthread_mutex_unlock(mutex);
     ex_wake wake = ex_wait(EX_OP_AWAIT, cond, deadline_ns);

@@ -86,6 +86,13 @@ pulse(void)
     EX_CHECK(fl_event_clear(event));
 }
 
+static bool
+go_on(int thread)
+{
+    polls[thread]++;
+    return true;
+}
+
 static void
 set_and_clear(int thread)
 {
@@ -96,6 +103,9 @@ set_and_clear(int thread)
         EX_CHECK(fl_event_set(event)); /* for those who came too late */
     }
     else {
+        if (thread == 1) {
+            scene_interruptible(go_on);
+        }
         EX_CHECK(wait_for(FL_DEADLINE_NEVER) == FL_EVENT_WAS_SET);
     }
     scene_end();
@@ -203,14 +213,6 @@ EX_SCENARIO(event_handler) = {
     .full = {.preemptions = EX_UNLIMITED, .interrupts = 2, .timeouts = 1, .failures = 1},
 };
 
-/* An event that is set for good once a handler of another thread has pulsed it is not needed any more. */
-static bool
-go_on(int thread)
-{
-    polls[thread]++;
-    return true;
-}
-
 /* One pulse only: a thread that is queued when it comes, and perhaps polls just then, must not miss it. */
 static void
 miss_no_pulse(int thread)
@@ -250,11 +252,13 @@ set_up_set_twice(void)
     fl_store_relaxed_u32(&users, 1);
 }
 
+static int later;
+static fl_atomic_u32 is_set_twice;
+
 /* The second set finds the event set already, and is seen all the same: by whoever looks, and by whoever clears. */
 static void
 look(int thread)
 {
-    static int later;
     scene_come();
     if (thread == 0) {
         data = 1;
@@ -265,11 +269,12 @@ look(int thread)
             EX_CHECK(data == 1);
             later = 1;
             EX_CHECK(fl_event_set(event));
+            fl_store_relaxed_u32(&is_set_twice, 1);
         }
     }
     else {
         bool was_set = scene_peek_u32(&event->word) == FL_EVENT_SET;
-        bool was_set_twice = was_set && ex_has_ended(1) && polls[1];
+        bool was_set_twice = was_set && scene_peek_u32(&is_set_twice);
         EX_CHECK(fl_event_clear(event));
         EX_CHECK(!was_set || data == 1);
         EX_CHECK(!was_set_twice || later == 1);

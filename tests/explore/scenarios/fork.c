@@ -197,8 +197,8 @@ EX_SCENARIO(fork_in_handler) = {
     .set_up = set_up_event,
     .run = fork_while_waiting,
     .check = check_event,
-    .quick = {.preemptions = 2, .interrupts = 1},
-    .full = {.preemptions = 4, .interrupts = 2},
+    .quick = {.preemptions = 1, .interrupts = 1},
+    .full = {.preemptions = 3, .interrupts = 1},
 };
 
 /* ---- a semaphore ---- */

@@ -152,11 +152,11 @@ static void
 share_bucket(int thread)
 {
     scene_come();
-    if (thread < 2) {
-        wait_at(thread, thread == 0 ? key : neighbour, scene_deadline(), NULL);
+    if (thread < 3) {
+        wait_at(thread, thread == 2 ? neighbour : key, scene_deadline(), NULL);
     }
     else {
-        EX_CHECK(unpark(key, SIZE_MAX) <= 1);
+        EX_CHECK(unpark(key, 1) <= 1);
         EX_CHECK(fl_lot_walk(neighbour, visit, (void *)(uintptr_t)neighbour) <= 1);
         EX_CHECK(unpark(neighbour, 1) <= 1);
     }
@@ -165,14 +165,14 @@ share_bucket(int thread)
 
 EX_SCENARIO(lot_neighbours) = {
     .name = "lot-neighbours",
-    .what = "two wait for different keys in one bucket, and time out while they are woken and looked at",
-    .threads = 3,
+    .what = "three wait for two keys of one bucket, and time out while they are woken and looked at",
+    .threads = 4,
     .set_up = set_up,
     .run = share_bucket,
     .check = check,
     .at_end = at_end,
-    .quick = {.preemptions = 1, .timeouts = 1},
-    .full = {.preemptions = 3, .timeouts = 2},
+    .quick = {.preemptions = 0, .timeouts = 1},
+    .full = {.preemptions = 1, .timeouts = 2},
 };
 
 /* ---- several at once ---- */

@@ -23,6 +23,7 @@ check_cond(void)
 
 static fl_event event;
 static fl_atomic_u32 is_setting;
+static bool is_set_here; /* before it was opened */
 
 static void
 set_up_event(void)
@@ -40,12 +41,23 @@ check_event(void)
     }
 }
 
+static void
+at_end_event(void)
+{
+    uint32_t word = scene_peek_u32(&event.word);
+    EX_CHECK(!is_set_here || word == FL_EVENT_SET || word == FL_EVENT_OPENED_SET);
+    EX_CHECK(scene_queued(&event) + scene_queued(&cond) == 0);
+}
+
 /* As Event.set() of an event that may be open. */
 static void
 set_wherever(void)
 {
     fl_store_relaxed_u32(&is_setting, 1);
-    if (!fl_event_set(&event)) {
+    if (fl_event_set(&event)) {
+        is_set_here = true;
+    }
+    else {
         (void)fl_cond_notify(&cond, SIZE_MAX, no_lock);
     }
 }
@@ -93,6 +105,7 @@ EX_SCENARIO(open_event) = {
     .run = open_event,
     .check = check_event,
     .at_rest = check_event,
+    .at_end = at_end_event,
     .quick = {.preemptions = 3},
     .full = {.preemptions = EX_UNLIMITED},
 };
@@ -105,6 +118,7 @@ EX_SCENARIO(open_event_timed) = {
     .run = open_event,
     .check = check_event,
     .at_rest = check_event,
+    .at_end = at_end_event,
     .quick = {.preemptions = 1, .timeouts = 1},
     .full = {.preemptions = 2, .timeouts = 1},
 };
@@ -146,6 +160,7 @@ EX_SCENARIO(open_event_handler) = {
     .run = open_in_handler,
     .check = check_event,
     .at_rest = check_event,
+    .at_end = at_end_event,
     .quick = {.preemptions = 3, .interrupts = 2},
     .full = {.preemptions = EX_UNLIMITED, .interrupts = 3, .timeouts = 2},
 };

@@ -4,7 +4,7 @@
 
 #include "core/event.h"
 #include "core/sema.h"
-#include "scene_queue.h"
+#include "scene_fork.h"
 
 static fl_event event;
 static fl_sema sema;
@@ -77,7 +77,7 @@ EX_SCENARIO(spin_event) = {
     .check = check,
     .at_rest = at_rest,
     .at_end = at_end,
-    .quick = {.preemptions = 2},
+    .quick = {.preemptions = 1},
     .full = {.preemptions = 3, .timeouts = 1},
 };
 
@@ -106,6 +106,34 @@ EX_SCENARIO(spin_sema) = {
     .check = check,
     .at_rest = at_rest,
     .at_end = at_end,
-    .quick = {.preemptions = 3},
+    .quick = {.preemptions = 2},
     .full = {.preemptions = 4, .lapses = 1},
+};
+
+/* The spinners of the parent are not in the child. */
+static void
+fork_beside_spinner(int thread)
+{
+    scene_come();
+    if (thread == 0) {
+        (void)scene_fork();
+        EX_CHECK(fl_event_set(&event));
+    }
+    else {
+        EX_CHECK(fl_event_wait(&event, FL_DEADLINE_NEVER, scene_blocker()) == FL_EVENT_WAS_SET);
+    }
+    scene_end();
+}
+
+EX_SCENARIO(spin_fork) = {
+    .name = "spin-fork",
+    .what = "a fork while another thread spins: in the child nobody does",
+    .threads = 2,
+    .set_up = set_up,
+    .run = fork_beside_spinner,
+    .check = check,
+    .at_rest = at_rest,
+    .at_end = at_end,
+    .quick = {.preemptions = 1},
+    .full = {.preemptions = 2},
 };
