@@ -1,10 +1,10 @@
-"""Runs all that is to be known of correctness, the long way, and prints a table: what, how much, found.
+"""Runs all that is to be known of correctness, the long way, and prints a table.
 
     make prove                          # all of it: hours
     make prove ARGS="explore litmus"    # these alone
 
-Each line of the table is a goal of the Makefile.  Its output goes to build/prove/, and its last line into the table.
-Standard library only.
+Each line of the table is a goal of the Makefile.  Its output goes to build/prove/, and its last
+line into the table.  Standard library only.
 """
 
 import os
@@ -69,7 +69,10 @@ def run(proof: Proof) -> Outcome:
                     break
                 except subprocess.TimeoutExpired:
                     seconds = time.monotonic() - begin
-                    print(f"   {proof.goal}, {seconds / 60:.0f} min: {last_line(log)[:90]}", flush=True)
+                    print(
+                        f"   {proof.goal}, {seconds / 60:.0f} min: {last_line(log)[:90]}",
+                        flush=True,
+                    )
                     if seconds > LIMIT_S:
                         break
         finally:
@@ -89,17 +92,23 @@ def main() -> int:
     known = {proof.goal for proof in PROOFS}
     unknown = set(sys.argv[1:]) - known
     if unknown:
-        print(f"prove: there is no {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+        print(
+            f"prove: there is no {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
+        )
         return 2
     outcomes = []
     for proof in PROOFS:
         if len(sys.argv) == 1 or proof.goal in sys.argv[1:]:
             print(f"-- make {proof.goal}: {proof.what}", flush=True)
             outcomes.append(run(proof))
-            print(f"   {'passed' if outcomes[-1].passed else 'FAILED'}: {outcomes[-1].summary}", flush=True)
+            print(
+                f"   {'passed' if outcomes[-1].passed else 'FAILED'}: {outcomes[-1].summary}",
+                flush=True,
+            )
     print("\n| what | | minutes | how much, and found |\n| --- | --- | ---: | --- |")
     for proof, passed, seconds, summary in outcomes:
-        print(f"| {proof.what} | {'passed' if passed else '**FAILED**'} | {seconds / 60:.0f} | {summary} |")
+        result = "passed" if passed else "**FAILED**"
+        print(f"| {proof.what} | {result} | {seconds / 60:.0f} | {summary} |")
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 
 
