@@ -18,7 +18,7 @@ BIN := $(ENV)/venv/bin
 TOOLS := $(ENV)/tools/bin
 PIP := -m pip --quiet --disable-pip-version-check
 SDIST := build/sdist/pyfastlock-$(VERSION).tar.gz
-C_FILES := $(shell find csrc tests/c benchmarks -name '*.[ch]')
+C_FILES := $(shell find csrc tests/c tests/explore benchmarks -name '*.[ch]')
 CONTENTS := $(shell find csrc pyfastlock -name '*.[ch]' -o -name '*.py' -o -name '*.pyi') \
 	pyproject.toml setup.py MANIFEST.in README.md LICENSE
 
@@ -30,7 +30,7 @@ install = $(1) -c 'import tomllib; project = tomllib.load(open("pyproject.toml",
 	print(*project["optional-dependencies"]["$(2)"], sep="\n")' | $(1) $(PIP) install --requirement /dev/stdin
 
 .DELETE_ON_ERROR:
-.PHONY: help test test-busy test-c test-programs test-packages test-packages-quick test-wheel bench bench-all bench-smoke bench-parker lint stubtest format install dist clean
+.PHONY: help test test-busy test-c explore prove test-programs test-packages test-packages-quick test-wheel bench bench-all bench-smoke bench-parker lint stubtest format install dist clean
 
 help: ## this list (1 s)
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\) (\(.*\))$$/\1|\3|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -58,6 +58,12 @@ test-c: ## run the core's C tests: plain, under ThreadSanitizer, under AddressSa
 	@$(MAKE) --no-print-directory -C tests/c SAN=none
 	@$(MAKE) --no-print-directory -C tests/c SAN=thread
 	@$(MAKE) --no-print-directory -C tests/c SAN=address
+
+explore: ## run the real core in every order of its threads' steps, and find the planted bugs; ARGS=--full takes 30 min (3 min)
+	$(PYTHON) tests/explore/run.py $(ARGS)
+
+prove: ## run all that is known of correctness, the long way, and print a table: what, how much, found (hours)
+	PYTHON=$(PYTHON) $(PYTHON) tests/prove.py $(ARGS)
 
 test-programs: $(ENV)/installed ## run CPython's own tests of whole programs, as they are and patched (1 min)
 	$(BIN)/python tests/whole_programs.py $(PROGRAMS)
@@ -123,7 +129,7 @@ dist: $(ENV)/venv/made ## build the sdist and the wheel into dist/ (30 s)
 	@mkdir -p dist && cp -v $(ENV)/dist/* dist
 
 clean: ## remove what was built (1 s)
-	rm -rf build dist pyfastlock.egg-info tests/c/build
+	rm -rf build dist pyfastlock.egg-info tests/c/build tests/explore/build
 
 $(ENV)/venv/made $(ENV)/tools/made: pyproject.toml
 	@test -n "$(TAG)" || { echo "make: $(PYTHON) is no Python >= 3.11; choose one with PYTHON=" >&2; exit 1; }

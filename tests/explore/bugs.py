@@ -1,7 +1,7 @@
 """Planted bugs: each is one change of the core that the explorer has to find.
 
-`old` stands once in the file, and is replaced by `new`.  `scenario` is the one that finds it: its name, and `--gil` where
-it takes a runtime lock.
+`old` stands once in the file, and is replaced by `new`.  `scenario` is the one that finds it: its
+name, and `--gil` where it takes a runtime lock.
 """
 
 from typing import NamedTuple

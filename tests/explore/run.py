@@ -5,8 +5,9 @@
     python tests/explore/run.py --only mutex    scenarios whose names contain this, and no bugs
     python tests/explore/run.py --bugs WOKEN    bugs whose names contain this, and nothing else
 
-Each scenario runs with a runtime lock (a model of the GIL) and without one, and the full setting runs it with both ways
-to sleep.  A failed run prints the line that repeats it, step by step.  Standard library only.
+Each scenario runs with a runtime lock (a model of the GIL) and without one, and the full setting
+runs it with both ways to sleep.  A failed run prints the line that repeats it, step by step.
+Standard library only.
 """
 
 import argparse
@@ -26,7 +27,10 @@ from bugs import BUGS, Bug
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parent.parent / "csrc"
 BUILD = HERE / "build"
-FIGURES = re.compile(r": (\d+) schedules, (\d+) states, (\d+) steps, .* (\w+( off)?)$", re.MULTILINE)
+FIGURES = re.compile(
+    r": (\d+) schedules, (\d+) states, (\d+) steps, .* (\w+( off)?)$", re.MULTILINE
+)
+REASON = re.compile(r"\w+\.[ch]:|asleep|the run")
 LIMIT_S = 3600
 
 
@@ -70,7 +74,7 @@ def plan(program: Path, parks: list[str], full: bool, only: str) -> list[Task]:
 
 def explore(program: Path, task: Task) -> Result:
     command = [program, task.scenario, *task.options]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     figures = FIGURES.search(run.stdout)
     schedules, states = (int(figures[1]), int(figures[2])) if figures else (0, 0)
     output = run.stdout + run.stderr
@@ -95,15 +99,19 @@ def explore_all(programs: dict[str, Path], tasks: list[Task], jobs: int) -> list
 
 
 def plant(bug: Bug, number: int) -> Path:
-    """Returns a build folder with a core that has the bug; what does not depend on the change is not compiled again."""
+    """Returns a build folder with a core that has the bug.
+
+    What does not depend on the change is not compiled again.
+    """
     folder = BUILD / "bugs" / str(number)
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(BUILD / "default", folder)
     shutil.copytree(CSRC, folder / "csrc")
     path = folder / "csrc" / bug.file
     text = path.read_text()
-    if text.count(bug.old) != 1:
-        sys.exit(f"explore: {bug.name!r}: the text to change stands {text.count(bug.old)} times in {bug.file}")
+    times = text.count(bug.old)
+    if times != 1:
+        sys.exit(f"explore: {bug.name!r}: {bug.file} has the text to change {times} times")
     path.write_text(text.replace(bug.old, bug.new))
     (folder / "explore").unlink()
     for rule in folder.rglob("*.d"):
@@ -121,8 +129,9 @@ def find_bug(number: int) -> bool:
         scenario, *options = shlex.split(bug.scenario)
         result = explore(program, Task(scenario, tuple(options), "default"))
         found = not result.passed and "FAILED" in result.output
-        told = next((line for line in result.output.splitlines() if re.match(r"\w+\.[ch]:|asleep|the run", line)), "")
-        print(f"{'found' if found else 'NOT FOUND'} by {bug.scenario}: {bug.name}: {told}", flush=True)
+        lines = [line for line in result.output.splitlines() if REASON.match(line)]
+        how = f"found by {bug.scenario}" if found else f"NOT FOUND by {bug.scenario}"
+        print(f"{how}: {bug.name}: {lines[0] if lines else ''}", flush=True)
         if not found:
             print(result.output)
         return found
@@ -131,7 +140,9 @@ def find_bug(number: int) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--only", metavar="NAME")
     parser.add_argument("--bugs", metavar="NAME")
@@ -144,14 +155,18 @@ def main() -> int:
         parks = ["default", "condvar"] if options.full else ["default"]
         tasks = plan(programs["default"], parks, options.full, options.only or "")
     results = explore_all(programs, tasks, options.jobs)
-    bugs = [i for i, bug in enumerate(BUGS) if options.only is None and (options.bugs or "") in bug.name]
+    bugs = [
+        i for i, bug in enumerate(BUGS) if options.only is None and (options.bugs or "") in bug.name
+    ]
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         found = sum(pool.map(find_bug, bugs))
     failed = sum(not result.passed for result in results)
+    schedules = sum(result.schedules for result in results)
+    states = sum(result.states for result in results)
+    print(f"{states:,} states, {time.monotonic() - begin:.0f} s")
     print(
-        f"explored {sum(result.schedules for result in results):,} schedules in {len(results)} scenarios, {failed} failed; "
-        f"planted bugs found: {found} of {len(bugs)}  ({sum(result.states for result in results):,} states, "
-        f"{time.monotonic() - begin:.0f} s)"
+        f"explored {schedules:,} schedules in {len(results)} scenarios, {failed} failed; "
+        f"planted bugs found: {found} of {len(bugs)}"
     )
     return 1 if failed or found < len(bugs) or not (results or bugs) else 0
 

@@ -24,8 +24,8 @@ typedef struct {
 } choice;
 
 static choice *choices;
-static int known;  /* how many choices this run repeats, or has made */
-static int made;   /* how many it has made so far */
+static int known;   /* how many choices this run repeats, or has made */
+static int made;    /* how many it has made so far */
 static bool is_cut; /* it has come to a state that was there before */
 
 static ex_figures *figures;
@@ -401,7 +401,10 @@ show_life(void)
     }
     if (now - last >= ALIVE_S) {
         last = now;
-        fprintf(stderr, "  %s: %" PRIu64 " schedules, %" PRIu64 " states so far\n", ex.scenario->name, figures->runs,
+        fprintf(stderr,
+                "  %s: %" PRIu64 " schedules, %" PRIu64 " states so far\n",
+                ex.scenario->name,
+                figures->runs,
                 figures->states);
     }
 }

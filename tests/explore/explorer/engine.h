@@ -69,7 +69,7 @@ typedef struct {
     void *sp; /* where its registers lie while it does not run */
     ex_status status;
     ex_op op;
-    const void *object; /* of op */
+    const void *object;  /* of op */
     int64_t deadline_ns; /* of EX_OP_TAKE and EX_OP_AWAIT; INT64_MAX: none */
     bool signalled;      /* of EX_OP_AWAIT */
     ex_wake wake;

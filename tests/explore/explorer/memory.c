@@ -163,8 +163,10 @@ must_live(const unsigned char *address, size_t size)
             EX_FAIL("thread %d touches %p, a frame that thread %d has left", ex.current, (const void *)address, owner);
         }
         if (owner != ex.current && ex.thread[owner].status == EX_ENDED) {
-            EX_FAIL("thread %d touches %p on the stack of thread %d, which has ended", ex.current,
-                    (const void *)address, owner);
+            EX_FAIL("thread %d touches %p on the stack of thread %d, which has ended",
+                    ex.current,
+                    (const void *)address,
+                    owner);
         }
     }
 }

@@ -63,7 +63,10 @@ ex_race_plain(size_t index, int thread, bool writes, const void *address)
         *cell = (ex_cell){.run = (uint32_t)ex.run, .writer = -1};
     }
     if (cell->writer >= 0 && cell->writer != thread && cell->written > self->of[cell->writer]) {
-        EX_FAIL("a data race: thread %d %s %p, which thread %d wrote", thread, writes ? "writes" : "reads", address,
+        EX_FAIL("a data race: thread %d %s %p, which thread %d wrote",
+                thread,
+                writes ? "writes" : "reads",
+                address,
                 cell->writer);
     }
     if (!writes) {

@@ -77,7 +77,8 @@ ex_threads_init(void)
     void *got = mmap(EX_STACKS, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     dl_iterate_phdr(find_tls, NULL);
     if (got != EX_STACKS || tls == NULL || tls_size > EX_TLS_MAX) {
-        fprintf(stderr, "explore: no stacks at %p, or %zu bytes of thread-local variables\n", (void *)EX_STACKS, tls_size);
+        fprintf(
+            stderr, "explore: no stacks at %p, or %zu bytes of thread-local variables\n", (void *)EX_STACKS, tls_size);
         exit(2);
     }
     memcpy(tls_image, tls, tls_size);
