@@ -253,6 +253,7 @@ ex_heap_allocate(size_t size)
     heap_used += whole;
     memcpy(block - ALIGNMENT, &size, sizeof size);
     memset(block, BORN, size);
+    ex.blocks++;
     return block;
 }
 
@@ -267,6 +268,7 @@ ex_heap_free(void *block)
     ex_memory_used(block, size, true, NULL);
     memset(block, DEAD, size);
     ex_memory_poison(block, size, true);
+    ex.blocks--;
     size = SIZE_MAX;
     memcpy((unsigned char *)block - ALIGNMENT, &size, sizeof size);
 }

@@ -95,12 +95,10 @@ exchange_tls(unsigned char *with)
 static void (*bodies[EX_COROUTINES])(int);
 static int arguments[EX_COROUTINES];
 
-static void
-begin(void)
+_Noreturn void
+ex_thread_end(void)
 {
-    int number = ex.current;
-    ex_thread *thread = &ex.thread[number];
-    bodies[number](arguments[number]);
+    ex_thread *thread = &ex.thread[ex.current];
     if (thread->specific && ex.destroy_specific) {
         void *value = thread->specific;
         thread->specific = NULL;
@@ -109,6 +107,14 @@ begin(void)
     thread->status = EX_ENDED;
     ex_thread_yield();
     abort(); /* nobody resumes it */
+}
+
+static void
+begin(void)
+{
+    int number = ex.current;
+    bodies[number](arguments[number]);
+    ex_thread_end();
 }
 
 void
