@@ -218,13 +218,13 @@ scene_take(fl_cond_lock lock)
 }
 
 void
-scene_give(fl_cond_lock lock)
+scene_give(fl_cond_lock lock, fl_wake_policy policy)
 {
     if (lock.ops == &fl_mutex_ops) {
-        scene_unlock(lock.lock);
+        EX_CHECK(fl_mutex_unlock_fast(lock.lock) || fl_mutex_unlock_slow(lock.lock, policy, NULL));
     }
     else {
-        scene_runlock(lock.lock);
+        EX_CHECK(fl_rmutex_unlock_fast(lock.lock) || fl_rmutex_unlock_slow(lock.lock, policy));
     }
 }
 

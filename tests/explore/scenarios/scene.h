@@ -84,7 +84,9 @@ void scene_runlock(fl_rmutex *mutex);
 fl_cond_lock scene_plain(fl_mutex *mutex);
 fl_cond_lock scene_recursive(fl_rmutex *mutex);
 void scene_take(fl_cond_lock lock);
-void scene_give(fl_cond_lock lock);
+
+/* As Condition.release() does (FL_WAKE_NEXT), or Lock.release() (FL_WAKE_ONE). */
+void scene_give(fl_cond_lock lock, fl_wake_policy policy);
 
 /* As Condition.wait(timeout) does: anything but FL_COND_NO_MEMORY, which is tried again. */
 fl_cond_result scene_wait(fl_cond *cond, fl_cond_lock lock, int64_t deadline_ns);
