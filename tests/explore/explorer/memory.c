@@ -239,6 +239,16 @@ ex_memory_poison(const void *address, size_t size, bool poisons)
     }
 }
 
+static void
+forget_poison(const unsigned char *begin, size_t size)
+{
+    for (int i = 0; i < poisoned_count; i++) {
+        if (poisoned[i].begin >= begin && poisoned[i].begin < begin + size) {
+            poisoned[i--] = poisoned[--poisoned_count];
+        }
+    }
+}
+
 /* ---- the heap ---- */
 
 /* No block is used again in the same run, so whoever comes too late always finds it poisoned. */
@@ -265,6 +275,7 @@ ex_heap_free(void *block)
     if (!is_heap(block) || size == SIZE_MAX) {
         EX_FAIL("free(%p): it is not allocated", block);
     }
+    forget_poison(block, size); /* what was destroyed inside */
     ex_memory_used(block, size, true, NULL);
     memset(block, DEAD, size);
     ex_memory_poison(block, size, true);
