@@ -69,7 +69,9 @@ fl_cond_result
 club_wait(int64_t deadline_ns)
 {
     scene_leave(&club.section);
+    club.is_waiting[ex_self()] = true;
     fl_cond_result result = scene_wait(&club.cond, club.lock, deadline_ns);
+    club.is_waiting[ex_self()] = false;
     EX_CHECK(result != FL_COND_TIMED_OUT || ex_now_ns() >= deadline_ns);
     club.received[ex_self()] += result == FL_COND_NOTIFIED;
     if (result != FL_COND_LOCK_LOST) {
@@ -98,6 +100,12 @@ club_use(int64_t deadline_ns)
     club.tokens--;
     club.used++;
     return true;
+}
+
+bool
+club_may_raise(int thread)
+{
+    return !club.is_waiting[thread] || ex_choose(2) == 0;
 }
 
 void

@@ -18,6 +18,7 @@ typedef struct {
     int made, used;                /* tokens */
     int sent;                      /* notifications that a waiter got */
     int received[EX_THREADS_MAX];  /* waits that ended as notified */
+    bool is_waiting[EX_THREADS_MAX]; /* the thread is in a wait, or on its way: a signal handler may raise */
     bool gives_up;                 /* some wait may: then a notification may end with nobody */
 } scene_club;
 
@@ -46,6 +47,9 @@ void club_make(void);
 
 /* Inside: waits for a token, and uses it.  Returns false where the time was over first, or the wait was given up. */
 bool club_use(int64_t deadline_ns);
+
+/* For scene_interruptible: a handler that may raise while its thread waits. */
+bool club_may_raise(int thread);
 
 /* A whole visit. */
 void club_visit_to_make(void);
