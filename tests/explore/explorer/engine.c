@@ -342,6 +342,8 @@ begin_run(void)
     ex.run++;
     ex.now_ns = INT64_C(1000000000);
     ex.tick_ns = 0;
+    ex.place_count = 0;
+    ex.blocks = 0;
     ex.failure = NULL;
     made = 0;
     is_cut = false;
@@ -490,16 +492,45 @@ ex_is_blocked(int thread)
     return ex.thread[thread].status == EX_READY && !ex_can_go_on(&ex.thread[thread]);
 }
 
+bool
+ex_is_at(int thread, const void *object)
+{
+    return ex.thread[thread].status == EX_READY && ex.thread[thread].op != EX_OP_NONE &&
+           ex.thread[thread].object == object;
+}
+
+int
+ex_sleeping_places(const void **list, int most)
+{
+    for (int i = 0; i < ex.place_count && i < most; i++) {
+        list[i] = ex.places[i];
+    }
+    return ex.place_count;
+}
+
+int
+ex_blocks(void)
+{
+    return ex.blocks;
+}
+
+_Noreturn void
+ex_exit(void)
+{
+    ex_trace_note("thread %d ends here", ex.current);
+    ex_thread_end();
+}
+
+void
+ex_set_tick(int64_t ns)
+{
+    ex.tick_ns = ns;
+}
+
 int64_t
 ex_now_ns(void)
 {
     return ex.now_ns;
-}
-
-void
-ex_tick(int64_t ns)
-{
-    ex.tick_ns = ns;
 }
 
 int

@@ -63,7 +63,7 @@ typedef enum {
 typedef enum { EX_DONE, EX_TIMED_OUT, EX_INTERRUPTED, EX_SPURIOUS } ex_wake;
 
 /* EX_THREADS_MAX is the number of the one that sets the scenario up. */
-enum { EX_SETTER = EX_THREADS_MAX, EX_COROUTINES, EX_TLS_MAX = 256 };
+enum { EX_SETTER = EX_THREADS_MAX, EX_COROUTINES, EX_TLS_MAX = 256, EX_PLACES_MAX = 64 };
 
 typedef struct {
     void *sp; /* where its registers lie while it does not run */
@@ -88,8 +88,10 @@ typedef struct {
     bool in_thread;
     ex_thread thread[EX_COROUTINES];
     ex_limits used;
-    int64_t now_ns;
-    int64_t tick_ns; /* how long each look at the clock takes */
+    int64_t now_ns, tick_ns;
+    const void *places[EX_PLACES_MAX]; /* where threads sleep: semaphores and condition variables */
+    int place_count;
+    int blocks; /* of the heap, not freed */
     const char *failure; /* of this run, or NULL */
     void (*destroy_specific)(void *);
     void (*fork_before)(void), (*fork_in_parent)(void), (*fork_in_child)(void);
@@ -131,7 +133,10 @@ void ex_thread_resume(int number);
 /* From a thread: gives control to the engine. */
 void ex_thread_yield(void);
 
-/* From a thread: leaves the run. */
+/* Ends the calling thread. */
+_Noreturn void ex_thread_end(void);
+
+/* From anywhere: leaves the run. */
 _Noreturn void ex_leave(void);
 
 /* Whether a thread of the scenario runs, whose steps count. */

@@ -73,6 +73,23 @@ bool ex_has_ended(int thread);
 /* Whether the thread sleeps in a system call, or waits for a mutex.  For checks, too. */
 bool ex_is_blocked(int thread);
 
+/* Whether the next step of the thread uses the object: a word, a mutex or a semaphore.  For checks, too. */
+bool ex_is_at(int thread, const void *object);
+
+/* The semaphores and condition variables that have been set up and not been destroyed: those in which threads sleep.
+ * Returns how many they are; the first `most` are in the list.  For checks, too. */
+int ex_sleeping_places(const void **list, int most);
+
+/* How many blocks of malloc() have not been freed.  For checks, too. */
+int ex_blocks(void);
+
+/* Ends the calling thread, as pthread_exit() does: whatever is on its stack is gone. */
+_Noreturn void ex_exit(void);
+
+/* While setting up: each look at the clock takes so long.  (Without it time passes by `lapses` and time-outs only, and
+ * a loop that waits for the time does not end.) */
+void ex_set_tick(int64_t ns);
+
 /* In the forked child: forgets the other threads, as fork() does.  They never run again. */
 void ex_forget_others(void);
 
@@ -85,10 +102,6 @@ bool ex_fork(void);
 
 /* The virtual clock in nanoseconds.  For checks, too. */
 int64_t ex_now_ns(void);
-
-/* From now on each look at the clock takes so long; at first it takes no time.  For scenarios with spins, which end by
- * time.  Called while setting up. */
-void ex_tick(int64_t ns);
 
 /* How many limits of `lapses` this run has used up.  For checks, too. */
 int ex_lapses(void);

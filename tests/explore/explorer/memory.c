@@ -241,12 +241,11 @@ ex_memory_poison(const void *address, size_t size, bool poisons)
     }
 }
 
-/* Objects of the system that were destroyed, in a block that is freed. */
 static void
-forget_objects(const unsigned char *block, size_t size)
+forget_poison(const unsigned char *begin, size_t size)
 {
     for (int i = 0; i < poisoned_count; i++) {
-        if ((size_t)(poisoned[i].begin - block) < size) {
+        if (poisoned[i].begin >= begin && poisoned[i].begin < begin + size) {
             poisoned[i--] = poisoned[--poisoned_count];
         }
     }
@@ -266,6 +265,7 @@ ex_heap_allocate(size_t size)
     heap_used += whole;
     memcpy(block - ALIGNMENT, &size, sizeof size);
     memset(block, BORN, size);
+    ex.blocks++;
     return block;
 }
 
@@ -277,10 +277,11 @@ ex_heap_free(void *block)
     if (!is_heap(block) || size == SIZE_MAX) {
         EX_FAIL("free(%p): it is not allocated", block);
     }
-    forget_objects(block, size);
+    forget_poison(block, size); /* what was destroyed inside */
     ex_memory_used(block, size, true, NULL);
     memset(block, DEAD, size);
     ex_memory_poison(block, size, true);
+    ex.blocks--;
     size = SIZE_MAX;
     memcpy((unsigned char *)block - ALIGNMENT, &size, sizeof size);
 }

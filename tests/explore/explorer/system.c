@@ -58,6 +58,27 @@ ex_can_go_on(const ex_thread *thread)
     }
 }
 
+/* The places where threads sleep. */
+static void
+begin_place(const void *place)
+{
+    if (ex.place_count == EX_PLACES_MAX) {
+        EX_FAIL("more than %d semaphores at once", EX_PLACES_MAX);
+    }
+    ex.places[ex.place_count++] = place;
+}
+
+static void
+end_place(const void *place)
+{
+    for (int i = 0; i < ex.place_count; i++) {
+        if (ex.places[i] == place) {
+            ex.places[i] = ex.places[--ex.place_count];
+            return;
+        }
+    }
+}
+
 int __wrap_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes);
 int __wrap_pthread_mutex_destroy(pthread_mutex_t *mutex);
 int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
@@ -187,6 +208,7 @@ __wrap_sem_init(sem_t *semaphore, int shared, unsigned value)
     use_object(semaphore, sizeof *semaphore);
     memset(semaphore, 0, sizeof *semaphore);
     ((semaphore_model *)semaphore)->tokens = value;
+    begin_place(semaphore);
     return 0;
 }
 
@@ -197,6 +219,7 @@ __wrap_sem_destroy(sem_t *semaphore)
     if (((semaphore_model *)semaphore)->tokens != 0) {
         EX_FAIL("thread %d destroys a semaphore with a token in it", ex.current);
     }
+    end_place(semaphore);
     ex_memory_poison(semaphore, sizeof *semaphore, true);
     return 0;
 }
@@ -266,6 +289,7 @@ __wrap_pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attribu
     ex_memory_poison(cond, sizeof *cond, false);
     use_object(cond, sizeof *cond);
     memset(cond, 0, sizeof *cond);
+    begin_place(cond);
     return 0;
 }
 
@@ -281,6 +305,7 @@ __wrap_pthread_cond_destroy(pthread_cond_t *cond)
             EX_FAIL("thread %d destroys a condition variable for which thread %d waits", ex.current, i);
         }
     }
+    end_place(cond);
     ex_memory_poison(cond, sizeof *cond, true);
     return 0;
 }

@@ -106,12 +106,11 @@ destroy_specific(ex_thread *thread)
     }
 }
 
-static void
-begin(void)
+_Noreturn void
+ex_thread_end(void)
 {
     int number = ex.current;
     ex_thread *thread = &ex.thread[number];
-    bodies[number](arguments[number]);
     destroy_specific(thread);
     if (ex.scenario->late && number < EX_THREADS_MAX) {
         ex.scenario->late(number);
@@ -120,6 +119,14 @@ begin(void)
     thread->status = EX_ENDED;
     ex_thread_yield();
     abort(); /* nobody resumes it */
+}
+
+static void
+begin(void)
+{
+    int number = ex.current;
+    bodies[number](arguments[number]);
+    ex_thread_end();
 }
 
 void

@@ -15,7 +15,7 @@ static void
 set_up(void)
 {
     fl_spin_enable(true);
-    ex_tick(2000);
+    ex_set_tick(2000);
     fl_event_init(&event);
     fl_sema_init(&sema, 1);
 }
