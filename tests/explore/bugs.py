@@ -13,6 +13,7 @@ class Bug(NamedTuple):
     old: str
     new: str
     scenario: str
+    park: str = "default"  # the way to sleep
 
 
 BUGS = [

@@ -22,9 +22,12 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from bugs import BUGS, Bug
+from bugs import BUGS as BUGS_OF_LOCKS
+from bugs import Bug
+from bugs_waits import WAITS
 
 HERE = Path(__file__).resolve().parent
+BUGS = [*BUGS_OF_LOCKS, *WAITS]
 CSRC = HERE.parent.parent / "csrc"
 BUILD = HERE / "build"
 FIGURES = re.compile(
@@ -105,7 +108,7 @@ def plant(bug: Bug, number: int) -> Path:
     """
     folder = BUILD / "bugs" / str(number)
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(BUILD / "default", folder)
+    shutil.copytree(BUILD / bug.park, folder)
     shutil.copytree(CSRC, folder / "csrc")
     path = folder / "csrc" / bug.file
     text = path.read_text()
@@ -125,9 +128,9 @@ def find_bug(number: int) -> bool:
     bug = BUGS[number]
     folder = plant(bug, number)
     try:
-        program = build(folder, "default", folder / "csrc")
+        program = build(folder, bug.park, folder / "csrc")
         scenario, *options = shlex.split(bug.scenario)
-        result = explore(program, Task(scenario, tuple(options), "default"))
+        result = explore(program, Task(scenario, tuple(options), bug.park))
         found = not result.passed and "FAILED" in result.output
         lines = [line for line in result.output.splitlines() if REASON.match(line)]
         how = f"found by {bug.scenario}" if found else f"NOT FOUND by {bug.scenario}"

@@ -217,6 +217,47 @@ EX_SCENARIO(barrier_broken_in) = {
     .full = {.preemptions = EX_UNLIMITED, .timeouts = 1},
 };
 
+/* ---- two actions at once ---- */
+
+/* The first action resets the barrier, and is still there when another thread's action runs: which it must leave alone. */
+static bool
+relay(void *ctx)
+{
+    (void)ctx;
+    bool is_first = runs++ == 0;
+    if (is_first) {
+        EX_CHECK(fl_barrier_reset(&scene_barrier));
+    }
+    scene_pause();
+    (void)fl_barrier_waiting(&scene_barrier); /* a step */
+    EX_CHECK(is_first || scene_barrier_phase() == SCENE_ACTING);
+    return true;
+}
+
+static void
+meet_and_relay(int thread)
+{
+    const fl_barrier_action action = {.run = relay};
+    scene_come();
+    results[thread] = scene_barrier_wait(thread, SCENE_TIMEOUT_NS, action);
+    if (results[thread] == FL_BARRIER_BROKEN) {
+        results[thread] = scene_barrier_wait(thread, SCENE_TIMEOUT_NS, action);
+    }
+    scene_end();
+}
+
+EX_SCENARIO(barrier_relay) = {
+    .name = "barrier-relay",
+    .what = "an action resets its barrier, and returns while the next generation's action runs in another thread",
+    .threads = 3,
+    .set_up = set_up,
+    .run = meet_and_relay,
+    .check = scene_barrier_check,
+    .at_end = scene_barrier_check_empty,
+    .quick = {.preemptions = 2},
+    .full = {.preemptions = 4},
+};
+
 /* ---- a handler during the action ---- */
 
 static bool
