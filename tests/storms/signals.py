@@ -10,12 +10,22 @@ from __future__ import annotations
 import random
 import signal
 import threading
+import time
 
 from inherit import use_everything
 from storm import Children, Storm
 from throng import Interrupt, Throng, User
 
 MOST_CHILDREN = 2
+
+
+def meet(user: User) -> None:
+    """Where a handler comes in the middle of the barrier's action, it may not wait there."""
+    try:
+        user.meet()
+    except RuntimeError as error:
+        if "action" not in str(error):
+            raise
 
 
 class Handlers:
@@ -38,9 +48,13 @@ class Handlers:
         self.busy = True
         self.storm.count("signals")
         armed, self.armed = self.armed, False
-        raises = self.rng.random() < 0.25
-        if not raises:
+        # It may also do something, or take its time, and then raise. What comes to the interrupted
+        # wait meanwhile, a notification above all, has to go to somebody else.
+        raises = self.rng.random() < 0.3
+        if not raises or self.rng.random() < 0.5:
             self.act()
+        if raises and self.rng.random() < 0.5:
+            time.sleep(self.rng.choice([0.00005, 0.0005]))
         self.busy = False
         if raises and armed:
             self.storm.count("raised")
@@ -68,7 +82,7 @@ class Handlers:
     ACTS = (
         *(User.use_lock_briefly, User.enter_rlock, User.notify_and_wait, User.notify_and_wait),
         *(User.release_permits, User.take_permit, User.use_bounded, User.wait_for_event),
-        *(User.pulse, User.meet, User.break_barrier, User.drop, User.use_slot),
+        *(User.pulse, meet, User.break_barrier, User.drop, User.use_slot),
     )
 
     def run(self) -> None:

@@ -474,6 +474,7 @@ class Throng:
     def end(self, *others: User) -> None:
         """Nothing comes out of the air any more. End all threads, and look at the accounts."""
         storm, things = self.storm, self.things
+        self.main.recover()
         self.stop_users.set()
         deadline = time.monotonic() + PATIENCE
         while any(thread.is_alive() for thread in self.threads):
@@ -490,7 +491,6 @@ class Throng:
             tokens.close()
             storm.main_steps[0] += 1
         storm.join(self.patient)
-        self.main.recover()
         storm.figures["notifications"] = sum(tokens.sent for tokens in things.tokens)
         self.check_accounts([*self.users, self.main, *others])
         storm.main_steps[0] += 1
