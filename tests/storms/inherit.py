@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import random
 import threading
+import time
 from types import ModuleType
+from typing import Any
 
-from throng import Things, use_together
+from limits import PATIENCE
+from throng import ActionFailed, Things, queued, use_together
 
 
 def use_inherited(things: Things, rng: random.Random) -> None:
@@ -18,7 +21,10 @@ def use_inherited(things: Things, rng: random.Random) -> None:
     for exclusion in (things.lock, things.rlock):
         if exclusion.lock.acquire(False):
             exclusion.inside()
-            exclusion.lock.release()
+            if rng.random() < 0.3:
+                hand_over(exclusion.lock)
+            else:
+                exclusion.lock.release()
         elif exclusion.lock.acquire(True, 0.001):
             raise AssertionError("a lock that nobody releases was released")
     for tokens in things.tokens:
@@ -44,6 +50,14 @@ def use_inherited(things: Things, rng: random.Random) -> None:
     while things.bounded.acquire(False):
         pass
     things.bounded.release()
+    try:
+        # Those who have arrived are not there, and nobody who is could end its action.
+        things.barrier.wait(0.0005)
+    except (threading.BrokenBarrierError, ActionFailed):
+        pass
+    except RuntimeError as error:
+        if "action" not in str(error):  # this thread runs it, and a signal handler forked
+            raise
     things.barrier.reset()
     if things.barrier.n_waiting != 0 or things.barrier.broken:
         raise AssertionError("somebody waits who is not there")
@@ -54,6 +68,28 @@ def use_inherited(things: Things, rng: random.Random) -> None:
     if rng.random() < 0.3:
         make_usable(things)
         use_together(things)
+
+
+def hand_over(lock: Any) -> None:
+    """Release a lock, which this thread holds, while another one waits for it."""
+
+    def take() -> None:
+        lock.acquire()
+        lock.release()
+
+    thread = threading.Thread(target=take, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + PATIENCE
+    while queued(lock) == 0 and time.monotonic() < deadline:
+        if not type(lock).__module__.startswith("pyfastlock"):
+            break
+        time.sleep(0.0001)
+    lock.release()
+    while hasattr(lock, "_is_owned") and lock._is_owned():
+        lock.release()  # the thread may have held it already, where a signal handler forked
+    thread.join(PATIENCE)
+    if thread.is_alive():
+        raise AssertionError("a lock was released, and the thread that waits for it sleeps on")
 
 
 def make_usable(things: Things) -> None:

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import sys
 import threading
 import time
 import weakref
@@ -171,6 +172,8 @@ class Things:
 
     def act(self) -> None:
         count(self.rounds, bool, True)
+        if self.rounds[True] % 5 == 0:
+            time.sleep(0.0005)  # lets others come to the barrier meanwhile, or fork
         if self.rounds[True] % 7 == 0:
             raise ActionFailed
 
@@ -416,13 +419,17 @@ class Partners:
         self.lock, self.barrier = impl.Lock(), impl.Barrier(2)
         self.over = False
 
+    def wait_for(self, event: Any) -> None:
+        if event.wait() is not True or not event.is_set():
+            raise AssertionError("a wait for an event ended, and it is not set")
+        event.clear()
+
     def first(self, rng: random.Random, stop: threading.Event, steps: list[int]) -> None:
         over = False
         while not over:
             over = self.over = stop.is_set()
             self.ping.set()
-            self.pong.wait()
-            self.pong.clear()
+            self.wait_for(self.pong)
             self.lock.acquire()  # which the other one releases
             self.to.release()
             self.back.acquire()
@@ -435,8 +442,7 @@ class Partners:
     def second(self, steps: list[int]) -> None:
         over = False
         while not over:
-            self.ping.wait()
-            self.ping.clear()
+            self.wait_for(self.ping)
             over = self.over
             self.pong.set()
             self.to.acquire()
@@ -450,6 +456,7 @@ class Throng:
     """All of these threads."""
 
     def __init__(self, storm: Storm, users: int = 8):
+        sys.setswitchinterval(5e-5)
         self.storm = storm
         self.things = Things(storm.impl)
         self.users = [User(self.things, storm.rng()) for _ in range(users)]
