@@ -25,22 +25,22 @@ from typing import Any
 
 from storm import FREE_THREADED, Storm
 
-ALONE = 200_000
+ALONE = 40_000
 """Operations of a thread that nobody disturbs, in a round, on each primitive."""
 
-TOGETHER = 20_000
+TOGETHER = 4_000
 """Operations of each thread that contends, in a round."""
 
-DROPPED = 4_000
+DROPPED = 800
 """Locks that a thread makes and drops in a round."""
 
-ROUNDS_BEFORE = 5
+ROUNDS_BEFORE = 8
 """Rounds before the memory is looked at first: caches fill, the allocators find their size."""
 
 MORE_BLOCKS = 2_000
 MORE_REFERENCES = 2_000
 MORE_MIB = 16 if FREE_THREADED else 8
-"""What is no growth. Of a lock that leaks there would be thousands in each round."""
+"""What is no growth. Of a lock that leaks there would be thousands in each second."""
 
 
 def repeatedly(n: int, *calls: Callable[[], object]) -> int:
