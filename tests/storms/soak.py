@@ -106,7 +106,7 @@ class Soak:
                 release()
         for _ in repeat(None, n // 2):
             event.set()
-            event.wait()
+            event.wait(0.01)  # another one may have cleared it
             event.clear()
             with cond:
                 cond.notify()
