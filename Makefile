@@ -30,7 +30,7 @@ install = $(1) -c 'import tomllib; project = tomllib.load(open("pyproject.toml",
 	print(*project["optional-dependencies"]["$(2)"], sep="\n")' | $(1) $(PIP) install --requirement /dev/stdin
 
 .DELETE_ON_ERROR:
-.PHONY: help test test-busy test-c explore prove test-programs test-packages test-packages-quick test-wheel bench bench-all bench-smoke bench-parker lint stubtest format install dist clean
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.* [#][#] .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## this list (1 s)
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\) (\(.*\))$$/\1|\3|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -53,6 +53,9 @@ test: $(ENV)/installed ## run the tests (3 min)
 
 test-busy: $(ENV)/installed ## run the tests that depend on how threads run beside four busy loops (3 min)
 	PYTHONSAFEPATH=1 $(BIN)/python tests/busy.py $(QUICK) $(ARGS)
+
+storm: $(ENV)/installed ## run the storms of tests/storms: signals, exceptions, forks, ends; ARGS="--seconds 600 soak" (6 min)
+	$(BIN)/python tests/storms $(ARGS)
 
 test-c: ## run the core's C tests: plain, under ThreadSanitizer, under AddressSanitizer and UBSan (3 min)
 	@$(MAKE) --no-print-directory -C tests/c SAN=none
