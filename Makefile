@@ -6,6 +6,7 @@ PYTHON ?= python3
 ARGS ?=
 PROGRAMS ?=
 PACKAGES ?=
+HERD ?=
 # What test-busy runs: our side of what depends on how threads run.
 QUICK := tests/behaviour tests/concurrency tests/signals tests/fork tests/lifetime -k "not stdlib and not test_main"
 
@@ -30,7 +31,7 @@ install = $(1) -c 'import tomllib; project = tomllib.load(open("pyproject.toml",
 	print(*project["optional-dependencies"]["$(2)"], sep="\n")' | $(1) $(PIP) install --requirement /dev/stdin
 
 .DELETE_ON_ERROR:
-.PHONY: help test test-busy test-c test-programs test-packages test-packages-quick test-wheel bench bench-all bench-smoke bench-parker lint stubtest format install dist clean
+.PHONY: help test test-busy test-c test-programs test-packages test-packages-quick test-wheel litmus bench bench-all bench-smoke bench-parker lint stubtest format install dist clean
 
 help: ## this list (1 s)
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\) (\(.*\))$$/\1|\3|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -43,6 +44,7 @@ help: ## this list (1 s)
 	@echo 'ARGS="-k fork -x"         arguments for pytest (test), for the comparison (bench)'
 	@echo 'PROGRAMS="test_queue"     names and options for test-programs'
 	@echo 'PACKAGES="trio dill-locks"   names for test-packages'
+	@echo 'HERD=/path/to/herd7       the simulator for litmus, where it is not on PATH'
 	@echo
 	@echo 'More commands that measure: benchmarks/README.md. All checks on all interpreters: .ci/run'
 
@@ -58,6 +60,9 @@ test-c: ## run the core's C tests: plain, under ThreadSanitizer, under AddressSa
 	@$(MAKE) --no-print-directory -C tests/c SAN=none
 	@$(MAKE) --no-print-directory -C tests/c SAN=thread
 	@$(MAKE) --no-print-directory -C tests/c SAN=address
+
+litmus: ## run the litmus tests of the C code's memory orderings, under herd7 (2 min)
+	$(PYTHON) tests/litmus/run.py $(if $(HERD),--herd "$(HERD)")
 
 test-programs: $(ENV)/installed ## run CPython's own tests of whole programs, as they are and patched (1 min)
 	$(BIN)/python tests/whole_programs.py $(PROGRAMS)
