@@ -6,6 +6,7 @@ PYTHON ?= python3
 ARGS ?=
 PROGRAMS ?=
 PACKAGES ?=
+HERD ?=
 # What test-busy runs: our side of what depends on how threads run.
 QUICK := tests/behaviour tests/concurrency tests/signals tests/fork tests/lifetime -k "not stdlib and not test_main"
 
@@ -43,6 +44,7 @@ help: ## this list (1 s)
 	@echo 'ARGS="-k fork -x"         arguments for pytest (test), for the comparison (bench)'
 	@echo 'PROGRAMS="test_queue"     names and options for test-programs'
 	@echo 'PACKAGES="trio dill-locks"   names for test-packages'
+	@echo 'HERD=/path/to/herd7       the simulator for litmus, where it is not on PATH'
 	@echo
 	@echo 'More commands that measure: benchmarks/README.md. All checks on all interpreters: .ci/run'
 
@@ -64,6 +66,9 @@ test-c: ## run the core's C tests: plain, under ThreadSanitizer, under AddressSa
 
 explore: ## run the real core in every order of its threads' steps, and find the planted bugs; ARGS=--full takes 30 min (3 min)
 	$(PYTHON) tests/explore/run.py $(ARGS)
+
+litmus: ## run the litmus tests of the C code's memory orderings, under herd7 (2 min)
+	$(PYTHON) tests/litmus/run.py $(if $(HERD),--herd "$(HERD)")
 
 prove: ## run all that is known of correctness, the long way, and print a table: what, how much, found (hours)
 	PYTHON=$(PYTHON) $(PYTHON) tests/prove.py $(ARGS)

@@ -101,10 +101,12 @@ fl_parker_sleep(fl_parker *parker, int64_t deadline_ns, bool interruptible)
     return result;
 }
 
+/* The release is P3.  It need not acquire: the sleeper's changes of the state release nothing, and what the waker needs
+ * of the sleeper, the queue's mutex has shown it. */
 void
 fl_parker_wake(fl_parker *parker)
 {
-    if (fl_exchange_acq_rel_u32(&parker->state, FL_PARKER_WOKEN) == FL_PARKER_ASLEEP && sem_post(&parker->token) != 0) {
+    if (fl_exchange_release_u32(&parker->state, FL_PARKER_WOKEN) == FL_PARKER_ASLEEP && sem_post(&parker->token) != 0) {
         fl_fatal("sem_post", errno);
     }
 }

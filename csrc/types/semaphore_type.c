@@ -44,7 +44,7 @@ peek_initial_value(PyObject *self)
     if (!fl_semaphore_is_ready(self)) {
         return NULL;
     }
-    return PyLong_FromUnsignedLongLong(fl_semaphore_of(self)->bound);
+    return PyLong_FromUnsignedLongLong(fl_semaphore_bound(self));
 }
 
 static PyGetSetDef semaphore_getset[];
@@ -98,7 +98,7 @@ static void
 set_up(fl_semaphore_object *self, uint64_t permits, bool bounded)
 {
     fl_sema_init(&self->sema, permits);
-    self->bound = bounded ? permits : FL_SEMA_MAX;
+    fl_store_release_u64(&self->bound, bounded ? permits : FL_SEMA_MAX);
     fl_store_release_u32(&self->ready, true); /* another thread may have the object already */
 }
 
@@ -213,7 +213,7 @@ bounded_repr(PyObject *self)
     return fl_instance_repr(self,
                             "value=%llu/%llu",
                             (unsigned long long)fl_sema_permits(fl_semaphore_core(self)),
-                            (unsigned long long)fl_semaphore_of(self)->bound);
+                            (unsigned long long)fl_semaphore_bound(self));
 }
 
 /* ---- the types ---- */

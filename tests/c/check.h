@@ -111,7 +111,7 @@ typedef fl_atomic_u32 flag;
 static inline void
 raise_flag(flag *which, uint32_t value)
 {
-    (void)fl_exchange_acq_rel_u32(which, value);
+    (void)fl_exchange_release_u32(which, value);
 }
 
 static inline void
