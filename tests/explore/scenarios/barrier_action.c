@@ -3,9 +3,9 @@
 #include "scene_barrier.h"
 
 static fl_barrier_result results[EX_THREADS_MAX];
-static int runs;      /* of actions */
-static bool raised;   /* an action has returned false */
-static bool undone;   /* an action, or another thread, has reset or aborted the barrier */
+static int runs;    /* of actions */
+static bool raised; /* an action has returned false */
+static bool undone; /* an action, or another thread, has reset or aborted the barrier */
 static int polls[EX_THREADS_MAX];
 
 static void
@@ -292,7 +292,8 @@ at_end_given_up(void)
 
 EX_SCENARIO(barrier_action_handler) = {
     .name = "barrier-action-handler",
-    .what = "a thread that waits for an action is interrupted: it gives up, or sleeps on, and counts only while it is there",
+    .what = "a thread that waits for an action is interrupted: it gives up, or sleeps on, and counts only while it is "
+            "there",
     .threads = 2,
     .set_up = set_up,
     .run = give_up_during_action,

@@ -7,8 +7,8 @@
 #include "scene_queue.h"
 
 static fl_event *event;
-static int data;             /* written before the event is set */
-static fl_atomic_u32 users;  /* threads that still use the event; the last one frees it */
+static int data;            /* written before the event is set */
+static fl_atomic_u32 users; /* threads that still use the event; the last one frees it */
 static int polls[EX_THREADS_MAX];
 
 static void

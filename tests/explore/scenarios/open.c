@@ -290,8 +290,7 @@ open_barrier(int thread)
         if (thread == 0) {
             scene_interruptible(poll_and_give_up);
         }
-        results[thread] =
-            fl_barrier_wait(&scene_barrier, SCENE_TIMEOUT_NS, none, &places[thread], scene_blocker());
+        results[thread] = fl_barrier_wait(&scene_barrier, SCENE_TIMEOUT_NS, none, &places[thread], scene_blocker());
     }
     scene_end();
 }

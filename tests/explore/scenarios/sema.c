@@ -7,11 +7,11 @@
 #include "scene_queue.h"
 
 static fl_sema *sema;
-static int total;                   /* how many permits there are */
-static int held[EX_THREADS_MAX];    /* by each thread; of release() until it has returned */
-static int giving[EX_THREADS_MAX];  /* how many it is giving back */
-static bool wants[EX_THREADS_MAX];  /* it is in acquire() */
-static fl_atomic_u32 users;         /* threads that still use the semaphore; the last one frees it */
+static int total;                  /* how many permits there are */
+static int held[EX_THREADS_MAX];   /* by each thread; of release() until it has returned */
+static int giving[EX_THREADS_MAX]; /* how many it is giving back */
+static bool wants[EX_THREADS_MAX]; /* it is in acquire() */
+static fl_atomic_u32 users;        /* threads that still use the semaphore; the last one frees it */
 
 static void
 set_up(int permits, uint32_t threads)

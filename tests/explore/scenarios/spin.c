@@ -137,3 +137,26 @@ EX_SCENARIO(spin_fork) = {
     .quick = {.preemptions = 1},
     .full = {.preemptions = 2},
 };
+
+/* Nobody sets the event: both spin for as long as they may. */
+static void
+spin_in_vain(int thread)
+{
+    (void)thread;
+    scene_come();
+    EX_CHECK(fl_event_wait(&event, scene_deadline(), scene_blocker()) == FL_EVENT_TIMED_OUT);
+    scene_end();
+}
+
+EX_SCENARIO(spin_count) = {
+    .name = "spin-count",
+    .what = "two threads spin in vain, and are counted exactly",
+    .threads = 2,
+    .set_up = set_up,
+    .run = spin_in_vain,
+    .check = check,
+    .at_rest = at_rest,
+    .at_end = at_end,
+    .quick = {.preemptions = 2},
+    .full = {.preemptions = 5},
+};

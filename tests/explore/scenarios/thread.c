@@ -75,7 +75,8 @@ at_end(void)
 
 EX_SCENARIO(thread_registry) = {
     .name = "thread-registry",
-    .what = "threads register, look each other up, end, and register again in a late destructor; resources may be missing",
+    .what =
+        "threads register, look each other up, end, and register again in a late destructor; resources may be missing",
     .threads = 3,
     .set_up = set_up,
     .run = come_and_go,
