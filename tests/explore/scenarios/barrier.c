@@ -73,7 +73,7 @@ EX_SCENARIO(barrier_three) = {
     .check = scene_barrier_check,
     .at_end = at_end_met,
     .quick = {.preemptions = 2},
-    .full = {.preemptions = EX_UNLIMITED},
+    .full = {.preemptions = 4},
 };
 
 /* ---- timeouts ---- */
@@ -116,7 +116,7 @@ EX_SCENARIO(barrier_timed) = {
     .at_rest = at_rest_timed,
     .at_end = at_end_timed,
     .quick = {.preemptions = 2, .timeouts = 1},
-    .full = {.preemptions = EX_UNLIMITED, .timeouts = 1},
+    .full = {.preemptions = 3, .timeouts = 1},
 };
 
 /* ---- reset and abort ---- */
@@ -165,7 +165,7 @@ EX_SCENARIO(barrier_disturbed) = {
     .check = scene_barrier_check,
     .at_end = at_end_disturbed,
     .quick = {.preemptions = 3},
-    .full = {.preemptions = EX_UNLIMITED, .timeouts = 1},
+    .full = {.preemptions = 4},
 };
 
 /* ---- signal handlers (B6) ---- */
@@ -218,7 +218,7 @@ EX_SCENARIO(barrier_handler) = {
     .check = scene_barrier_check,
     .at_end = at_end_interrupted,
     .quick = {.preemptions = 1, .interrupts = 1},
-    .full = {.preemptions = 2, .interrupts = 2, .timeouts = 1},
+    .full = {.preemptions = 2, .interrupts = 2},
 };
 
 static void

@@ -176,7 +176,7 @@ EX_SCENARIO(barrier_guest) = {
     .at_rest = at_rest_visited,
     .at_end = at_end_visited,
     .quick = {.preemptions = 2},
-    .full = {.preemptions = EX_UNLIMITED, .timeouts = 1},
+    .full = {.preemptions = 3, .timeouts = 1},
 };
 
 static void
@@ -214,7 +214,7 @@ EX_SCENARIO(barrier_broken_in) = {
     .check = scene_barrier_check,
     .at_end = at_end_broken_in,
     .quick = {.preemptions = 3},
-    .full = {.preemptions = EX_UNLIMITED, .timeouts = 1},
+    .full = {.preemptions = 4},
 };
 
 /* ---- two actions at once ---- */
@@ -255,7 +255,7 @@ EX_SCENARIO(barrier_relay) = {
     .check = scene_barrier_check,
     .at_end = scene_barrier_check_empty,
     .quick = {.preemptions = 2},
-    .full = {.preemptions = 4},
+    .full = {.preemptions = 3},
 };
 
 /* ---- a handler during the action ---- */
@@ -300,5 +300,5 @@ EX_SCENARIO(barrier_action_handler) = {
     .check = scene_barrier_check,
     .at_end = at_end_given_up,
     .quick = {.preemptions = 2, .interrupts = 1},
-    .full = {.preemptions = EX_UNLIMITED, .interrupts = 2, .timeouts = 1},
+    .full = {.preemptions = 4, .interrupts = 2},
 };

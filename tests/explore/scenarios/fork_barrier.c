@@ -79,7 +79,7 @@ EX_SCENARIO(fork_barrier) = {
     .check = check,
     .at_end = at_end,
     .quick = {.preemptions = 1},
-    .full = {.preemptions = 2, .timeouts = 1},
+    .full = {.preemptions = 2},
 };
 
 /* ---- the action is in the parent ---- */
@@ -122,7 +122,7 @@ EX_SCENARIO(fork_action) = {
     .run = fork_beside_action,
     .check = check,
     .quick = {.preemptions = 2},
-    .full = {.preemptions = 3, .timeouts = 1},
+    .full = {.preemptions = 3},
 };
 
 /* ---- the thread that forks waits itself ---- */
@@ -174,5 +174,5 @@ EX_SCENARIO(fork_barrier_handler) = {
     .check = check,
     .at_end = at_end_polled,
     .quick = {.preemptions = 2, .interrupts = 1},
-    .full = {.preemptions = 4, .interrupts = 2, .timeouts = 1},
+    .full = {.preemptions = 3, .interrupts = 1},
 };

@@ -78,7 +78,7 @@ EX_SCENARIO(spin_event) = {
     .at_rest = at_rest,
     .at_end = at_end,
     .quick = {.preemptions = 1},
-    .full = {.preemptions = 3, .timeouts = 1},
+    .full = {.preemptions = 2},
 };
 
 static scene_section section;
@@ -107,7 +107,7 @@ EX_SCENARIO(spin_sema) = {
     .at_rest = at_rest,
     .at_end = at_end,
     .quick = {.preemptions = 2},
-    .full = {.preemptions = 4, .lapses = 1},
+    .full = {.preemptions = 3},
 };
 
 /* The spinners of the parent are not in the child. */

@@ -83,6 +83,6 @@ EX_SCENARIO(thread_registry) = {
     .late = come_back,
     .at_end = at_end,
     .quick = {.preemptions = 2, .failures = 1},
-    .full = {.preemptions = 4, .failures = 2},
+    .full = {.preemptions = 3, .failures = 1},
     .needs_no_gil = true,
 };
