@@ -12,7 +12,7 @@
 
 ex_state ex;
 
-enum { CHOICES_MAX = 1 << 14, OPTIONS_MAX = 32, FORCED_MAX = 64, STATE_BITS_MAX = 27, ALIVE_S = 10 };
+enum { CHOICES_MAX = 1 << 14, OPTIONS_MAX = 32, FORCED_MAX = 64, STEPS_MAX = 100000, ALIVE_S = 10 };
 
 static jmp_buf out_of_check;
 static char failure[512];
@@ -362,8 +362,13 @@ static void
 run(void)
 {
     int forced = 0;
+    uint64_t end = figures->steps + STEPS_MAX;
     begin_run();
     while (!ex.failure && !is_cut) {
+        if (figures->steps == end) {
+            ex.failure = "the run does not end: it has too many steps";
+            return;
+        }
         option options[OPTIONS_MAX];
         int count = list_runnable(options);
         if (made >= known) {
