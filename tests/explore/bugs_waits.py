@@ -40,10 +40,12 @@ WAITS = [
     Bug(
         "a compare-and-swap that fails does not acquire",
         "platform/atomic.h",
-        "fl_cas_acquire_u32(fl_atomic_u32 *word, uint32_t *expected, uint32_t desired)\n{\n    return "
+        "fl_cas_acquire_u32(fl_atomic_u32 *word, uint32_t *expected, uint32_t desired)\n{\n    "
+        "return "
         "atomic_compare_exchange_strong_explicit(word, expected, desired, memory_order_acquire, "
         "memory_order_acquire);",
-        "fl_cas_acquire_u32(fl_atomic_u32 *word, uint32_t *expected, uint32_t desired)\n{\n    return "
+        "fl_cas_acquire_u32(fl_atomic_u32 *word, uint32_t *expected, uint32_t desired)\n{\n    "
+        "return "
         "atomic_compare_exchange_strong_explicit(word, expected, desired, memory_order_acquire, "
         "memory_order_relaxed);",
         "park-look",
@@ -115,16 +117,10 @@ WAITS = [
         "event-timed",
     ),
     Bug(
-        "a waiter goes after its poll() though it is being woken",
-        "core/lot/parking_lot.c",
-        "    if (unparked) {\n        await_wake(waiter);\n    }\n",
-        "",
-        "lot-polling",
-    ),
-    Bug(
         "a polling waiter is woken when the bucket is free again",
         "core/lot/parking_lot.c",
-        "    if (waiter->polling) {\n        fl_parker_wake(&waiter->parker);\n        return;\n    }\n",
+        "    if (waiter->polling) {\n        fl_parker_wake(&waiter->parker);\n        return;\n  "
+        "  }\n",
         "",
         "fork-in-handler",
     ),
@@ -182,7 +178,7 @@ WAITS = [
         "core/lot/spin.c",
         "        if (fl_cas_relaxed_u32(&spinners, &count, count + 1)) {",
         "        fl_store_relaxed_u32(&spinners, count + 1);\n        {",
-        "spin-event",
+        "spin-count",
     ),
     Bug(
         "the parent's spinners are counted in the child",
@@ -381,7 +377,8 @@ WAITS = [
         "setting an event that is set already does not release",
         "core/event.c",
         "        if (fl_cas_release_u32(&event->word, &word, FL_EVENT_SET)) { /* also",
-        "        if (word == FL_EVENT_SET || fl_cas_release_u32(&event->word, &word, FL_EVENT_SET)) { /* also",
+        "        if (word == FL_EVENT_SET || fl_cas_release_u32(&event->word, &word, "
+        "FL_EVENT_SET)) { /* also",
         "event-look",
     ),
     Bug(
@@ -408,7 +405,8 @@ WAITS = [
     Bug(
         "the condition does not know of the waiters that it has adopted",
         "core/cond.c",
-        "    if (ctx->any) {\n        fl_store_relaxed_u32(&ctx->cond->word, FL_COND_PARKED);\n    }\n",
+        "    if (ctx->any) {\n        fl_store_relaxed_u32(&ctx->cond->word, FL_COND_PARKED);\n   "
+        " }\n",
         "",
         "open-event",
     ),
@@ -430,7 +428,8 @@ WAITS = [
     Bug(
         "a wait times out while the action runs",
         "core/barrier.c",
-        "    if (phase_of(word) == ACTING && !is_abandoned(barrier, word)) {\n        return FL_STAYS;\n    }\n",
+        "    if (phase_of(word) == ACTING && !is_abandoned(barrier, word)) {\n        return "
+        "FL_STAYS;\n    }\n",
         "",
         "barrier-action",
     ),
@@ -446,19 +445,21 @@ WAITS = [
         "core/barrier.c",
         "    (void)generation;\n    return lacks_one(barrier, word);",
         "    (void)generation;\n    return phase_of(word) == FILLING && barrier;",
-        "barrier-timed",
+        "barrier-handler",
     ),
     Bug(
         "an action that was cut off by a reset sends the next generation away",
         "core/barrier.c",
-        "    return phase_of(word) == ACTING && generation_of(word) == generation && barrier->actor == fl_thread_self();",
+        "    return phase_of(word) == ACTING && generation_of(word) == generation && "
+        "barrier->actor == fl_thread_self();",
         "    return barrier && phase_of(word) != OPENED && generation_of(word) >= generation;",
         "barrier-reentered",
     ),
     Bug(
         "an action ends the action of another thread",
         "core/barrier.c",
-        "    return phase_of(word) == ACTING && generation_of(word) == generation && barrier->actor == fl_thread_self();",
+        "    return phase_of(word) == ACTING && generation_of(word) == generation && "
+        "barrier->actor == fl_thread_self();",
         "    return phase_of(word) == ACTING && generation <= generation_of(word) && barrier;",
         "barrier-relay",
     ),
@@ -477,11 +478,11 @@ WAITS = [
         "open-barrier",
     ),
     Bug(
-        "the action does not see what the others did before they arrived",
+        "who finds the barrier broken does not see what happened before",
         "core/barrier.c",
         "    fl_store_release_u64(&barrier->word, word);",
         "    fl_store_relaxed_u64(&barrier->word, word);",
-        "barrier-two",
+        "barrier-disturbed",
     ),
     Bug(
         "a reset leaves the word in its generation, and the arrivals counted",

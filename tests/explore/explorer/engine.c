@@ -544,12 +544,25 @@ ex_lapses(void)
     return ex.used.lapses;
 }
 
+/* Nobody sleeps on the stack of a thread that is not there. */
+static void
+forget_places(int thread)
+{
+    for (int i = 0; i < ex.place_count; i++) {
+        const unsigned char *place = ex.places[i];
+        if (place >= ex_stack_begin(thread) && place < ex_stack_end(thread)) {
+            ex.places[i--] = ex.places[--ex.place_count];
+        }
+    }
+}
+
 void
 ex_forget_others(void)
 {
     for (int i = 0; i < ex.threads; i++) {
         if (i != ex.current && ex.thread[i].status == EX_READY) {
             ex.thread[i].status = EX_MISSING;
+            forget_places(i);
         }
     }
     ex_order_after_all();

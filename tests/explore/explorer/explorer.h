@@ -33,17 +33,17 @@ typedef struct ex_scenario ex_scenario;
 
 struct ex_scenario {
     const char *name;
-    const char *what;        /* what it tries, in a line */
-    int threads;             /* how many run, 1 to EX_THREADS_MAX */
-    void (*set_up)(void);    /* runs alone before the threads begin */
-    void (*run)(int thread); /* the body of each thread, numbered from 0 */
+    const char *what;         /* what it tries, in a line */
+    int threads;              /* how many run, 1 to EX_THREADS_MAX */
+    void (*set_up)(void);     /* runs alone before the threads begin */
+    void (*run)(int thread);  /* the body of each thread, numbered from 0 */
     void (*late)(int thread); /* or NULL.  Runs when the thread ends, after the destructors of the core */
-    void (*check)(void);     /* or NULL.  What holds before every step.  It only looks, and runs outside any thread */
-    void (*at_rest)(void);   /* or NULL.  What holds when all threads are asleep or have ended.  As `check` */
-    void (*at_end)(void);    /* or NULL.  What holds when all have ended.  As `check` */
-    ex_limits quick, full;   /* for the two settings */
-    bool needs_gil;          /* it is explored with a runtime lock only */
-    bool needs_no_gil;       /* it is explored without one only */
+    void (*check)(void);      /* or NULL.  What holds before every step.  It only looks, and runs outside any thread */
+    void (*at_rest)(void);    /* or NULL.  What holds when all threads are asleep or have ended.  As `check` */
+    void (*at_end)(void);     /* or NULL.  What holds when all have ended.  As `check` */
+    ex_limits quick, full;    /* for the two settings */
+    bool needs_gil;           /* it is explored with a runtime lock only */
+    bool needs_no_gil;        /* it is explored without one only */
 };
 
 /* Defines a scenario that the explorer finds by its name. */

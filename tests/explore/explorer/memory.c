@@ -197,6 +197,9 @@ ex_memory_used(const void *where, size_t size, bool writes, const void *pc)
     if (!ex.in_thread) {
         return;
     }
+    if ((uintptr_t)address < LINE * LINE) {
+        EX_FAIL("thread %d follows a pointer to %p", ex.current, where);
+    }
     if (is_data(address)) {
         if (writes) {
             mark_dirty(address, size);

@@ -3,9 +3,9 @@
 #include "scene_barrier.h"
 
 static fl_barrier_result results[EX_THREADS_MAX];
-static int runs;      /* of actions */
-static bool raised;   /* an action has returned false */
-static bool undone;   /* an action, or another thread, has reset or aborted the barrier */
+static int runs;    /* of actions */
+static bool raised; /* an action has returned false */
+static bool undone; /* an action, or another thread, has reset or aborted the barrier */
 static int polls[EX_THREADS_MAX];
 
 static void
@@ -176,7 +176,7 @@ EX_SCENARIO(barrier_guest) = {
     .at_rest = at_rest_visited,
     .at_end = at_end_visited,
     .quick = {.preemptions = 2},
-    .full = {.preemptions = EX_UNLIMITED, .timeouts = 1},
+    .full = {.preemptions = 3, .timeouts = 1},
 };
 
 static void
@@ -214,7 +214,7 @@ EX_SCENARIO(barrier_broken_in) = {
     .check = scene_barrier_check,
     .at_end = at_end_broken_in,
     .quick = {.preemptions = 3},
-    .full = {.preemptions = EX_UNLIMITED, .timeouts = 1},
+    .full = {.preemptions = 4},
 };
 
 /* ---- two actions at once ---- */
@@ -255,7 +255,7 @@ EX_SCENARIO(barrier_relay) = {
     .check = scene_barrier_check,
     .at_end = scene_barrier_check_empty,
     .quick = {.preemptions = 2},
-    .full = {.preemptions = 4},
+    .full = {.preemptions = 3},
 };
 
 /* ---- a handler during the action ---- */
@@ -292,12 +292,13 @@ at_end_given_up(void)
 
 EX_SCENARIO(barrier_action_handler) = {
     .name = "barrier-action-handler",
-    .what = "a thread that waits for an action is interrupted: it gives up, or sleeps on, and counts only while it is there",
+    .what = "a thread that waits for an action is interrupted: it gives up, or sleeps on, and counts only while it is "
+            "there",
     .threads = 2,
     .set_up = set_up,
     .run = give_up_during_action,
     .check = scene_barrier_check,
     .at_end = at_end_given_up,
     .quick = {.preemptions = 2, .interrupts = 1},
-    .full = {.preemptions = EX_UNLIMITED, .interrupts = 2, .timeouts = 1},
+    .full = {.preemptions = 4, .interrupts = 2},
 };

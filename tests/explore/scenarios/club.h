@@ -14,12 +14,12 @@ typedef struct {
     fl_cond cond;
     fl_cond_lock lock; /* one of the two */
     scene_section section;
-    int tokens;                    /* under the lock, as the next three */
-    int made, used;                /* tokens */
-    int sent;                      /* notifications that a waiter got */
-    int received[EX_THREADS_MAX];  /* waits that ended as notified */
+    int tokens;                      /* under the lock, as the next three */
+    int made, used;                  /* tokens */
+    int sent;                        /* notifications that a waiter got */
+    int received[EX_THREADS_MAX];    /* waits that ended as notified */
     bool is_waiting[EX_THREADS_MAX]; /* the thread is in a wait, or on its way: a signal handler may raise */
-    bool gives_up;                 /* some wait may: then a notification may end with nobody */
+    bool gives_up;                   /* some wait may: then a notification may end with nobody */
 } scene_club;
 
 extern scene_club club;

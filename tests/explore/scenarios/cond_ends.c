@@ -86,7 +86,6 @@ EX_SCENARIO(cond_requeue) = {
 
 /* ---- signals ---- */
 
-
 static void
 one_may_give_up(int thread)
 {
@@ -106,7 +105,8 @@ one_may_give_up(int thread)
 
 EX_SCENARIO(cond_gives_up) = {
     .name = "cond-gives-up",
-    .what = "a notification against an interruption whose handler may raise, with another waiter that must not lose it (C4)",
+    .what = "a notification against an interruption whose handler may raise, with another waiter that must not lose it "
+            "(C4)",
     .threads = 3,
     .set_up = club_is_plain,
     .run = one_may_give_up,
@@ -284,7 +284,8 @@ one_may_lose_the_lock(int thread)
 
 EX_SCENARIO(cond_lock_lost) = {
     .name = "cond-lock-lost",
-    .what = "a wait ends without its lock, because the runtime refuses to wait for it: its notification goes to another",
+    .what =
+        "a wait ends without its lock, because the runtime refuses to wait for it: its notification goes to another",
     .threads = 3,
     .set_up = club_is_plain,
     .run = one_may_lose_the_lock,

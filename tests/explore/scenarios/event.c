@@ -7,8 +7,8 @@
 #include "scene_queue.h"
 
 static fl_event *event;
-static int data;             /* written before the event is set */
-static fl_atomic_u32 users;  /* threads that still use the event; the last one frees it */
+static int data;            /* written before the event is set */
+static fl_atomic_u32 users; /* threads that still use the event; the last one frees it */
 static int polls[EX_THREADS_MAX];
 
 static void
@@ -71,7 +71,7 @@ EX_SCENARIO(event_set) = {
     .run = set_for_all,
     .check = check,
     .quick = {.preemptions = 2},
-    .full = {.preemptions = EX_UNLIMITED},
+    .full = {.preemptions = 4},
 };
 
 /* ---- set and clear ---- */
@@ -119,7 +119,7 @@ EX_SCENARIO(event_pulse) = {
     .run = set_and_clear,
     .check = check,
     .quick = {.preemptions = 2},
-    .full = {.preemptions = EX_UNLIMITED},
+    .full = {.preemptions = 4},
 };
 
 /* ---- timeouts ---- */
@@ -156,7 +156,7 @@ EX_SCENARIO(event_timed) = {
     .at_rest = check,
     .at_end = at_end_set,
     .quick = {.preemptions = 1, .timeouts = 1, .failures = 1},
-    .full = {.preemptions = EX_UNLIMITED, .timeouts = 2, .failures = 1},
+    .full = {.preemptions = 2, .timeouts = 1, .failures = 1},
 };
 
 /* ---- interruptions (E4) ---- */
@@ -210,7 +210,7 @@ EX_SCENARIO(event_handler) = {
     .run = wait_interrupted,
     .check = check,
     .quick = {.preemptions = 3, .interrupts = 1, .failures = 1},
-    .full = {.preemptions = EX_UNLIMITED, .interrupts = 2, .timeouts = 1, .failures = 1},
+    .full = {.preemptions = 4, .interrupts = 1, .failures = 1},
 };
 
 /* One pulse only: a thread that is queued when it comes, and perhaps polls just then, must not miss it. */
@@ -240,7 +240,7 @@ EX_SCENARIO(event_pulse_once) = {
     .run = miss_no_pulse,
     .check = check,
     .quick = {.preemptions = 3, .interrupts = 2, .timeouts = 1},
-    .full = {.preemptions = EX_UNLIMITED, .interrupts = 3, .timeouts = 2},
+    .full = {.preemptions = 5, .interrupts = 2, .timeouts = 1},
 };
 
 /* ---- looks without a mutex ---- */

@@ -107,7 +107,7 @@ EX_SCENARIO(open_event) = {
     .at_rest = check_event,
     .at_end = at_end_event,
     .quick = {.preemptions = 3},
-    .full = {.preemptions = EX_UNLIMITED},
+    .full = {.preemptions = 4},
 };
 
 EX_SCENARIO(open_event_timed) = {
@@ -162,7 +162,7 @@ EX_SCENARIO(open_event_handler) = {
     .at_rest = check_event,
     .at_end = at_end_event,
     .quick = {.preemptions = 3, .interrupts = 2},
-    .full = {.preemptions = EX_UNLIMITED, .interrupts = 3, .timeouts = 2},
+    .full = {.preemptions = 5, .interrupts = 2},
 };
 
 /* ---- semaphores ---- */
@@ -244,7 +244,7 @@ EX_SCENARIO(open_sema) = {
     .at_rest = check_sema,
     .at_end = at_end_sema,
     .quick = {.preemptions = 2, .lapses = 1},
-    .full = {.preemptions = EX_UNLIMITED, .lapses = 2},
+    .full = {.preemptions = 3, .lapses = 1},
 };
 
 EX_SCENARIO(open_sema_timed) = {
@@ -257,7 +257,7 @@ EX_SCENARIO(open_sema_timed) = {
     .at_rest = check_sema,
     .at_end = at_end_sema,
     .quick = {.preemptions = 1, .timeouts = 1},
-    .full = {.preemptions = 1, .timeouts = 1, .lapses = 1},
+    .full = {.preemptions = 2, .timeouts = 1},
 };
 
 /* ---- barriers ---- */
@@ -290,8 +290,7 @@ open_barrier(int thread)
         if (thread == 0) {
             scene_interruptible(poll_and_give_up);
         }
-        results[thread] =
-            fl_barrier_wait(&scene_barrier, SCENE_TIMEOUT_NS, none, &places[thread], scene_blocker());
+        results[thread] = fl_barrier_wait(&scene_barrier, SCENE_TIMEOUT_NS, none, &places[thread], scene_blocker());
     }
     scene_end();
 }
@@ -324,5 +323,5 @@ EX_SCENARIO(open_barrier) = {
     .check = scene_barrier_check,
     .at_end = at_end_barrier,
     .quick = {.preemptions = 1, .interrupts = 1, .timeouts = 1},
-    .full = {.preemptions = EX_UNLIMITED, .interrupts = 1, .timeouts = 1},
+    .full = {.preemptions = 2, .interrupts = 1, .timeouts = 1},
 };

@@ -92,7 +92,8 @@ lock_registered(int thread)
 
 EX_SCENARIO(rmutex_timed) = {
     .name = "rmutex-timed",
-    .what = "two timed locks of a recursive mutex against a release, with threads that get their serials and may lack memory",
+    .what = "two timed locks of a recursive mutex against a release, with threads that get their serials and may lack "
+            "memory",
     .threads = 3,
     .run = lock_registered,
     CHECKS,

@@ -18,6 +18,12 @@ scene_barrier_count(void)
     return (int)(uint32_t)(scene_peek_u64(&scene_barrier.word) >> 2);
 }
 
+int
+scene_barrier_generation(void)
+{
+    return (int)(scene_peek_u64(&scene_barrier.word) >> 34);
+}
+
 void
 scene_barrier_check(void)
 {

@@ -12,6 +12,7 @@ extern fl_barrier scene_barrier;
 enum { SCENE_FILLING, SCENE_ACTING, SCENE_BROKEN, SCENE_OPENED };
 int scene_barrier_phase(void);
 int scene_barrier_count(void);
+int scene_barrier_generation(void);
 
 /* B1: the count is that of the threads that have arrived and wait, and of the actor.  Guests are there while an action
  * runs only.  For checks. */

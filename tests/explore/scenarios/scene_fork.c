@@ -4,6 +4,7 @@
 #include "core/thread.h"
 
 static int generation; /* 0 in the parent */
+static bool is_forking;
 static uint64_t serials[EX_THREADS_MAX];
 
 bool
@@ -13,7 +14,10 @@ scene_fork(void)
         serials[i] = scene_serial(i);
     }
     uint64_t self = fl_thread_self();
-    if (!ex_fork()) {
+    is_forking = true;
+    bool is_child = ex_fork();
+    is_forking = false;
+    if (!is_child) {
         EX_CHECK(!fl_thread_is_left_behind(self) || generation > 0);
         return false;
     }
@@ -34,6 +38,12 @@ bool
 scene_is_child(void)
 {
     return generation > 0;
+}
+
+bool
+scene_is_forking(void)
+{
+    return is_forking;
 }
 
 static void (*bodies[EX_THREADS_MAX])(int thread);

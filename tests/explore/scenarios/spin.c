@@ -78,7 +78,7 @@ EX_SCENARIO(spin_event) = {
     .at_rest = at_rest,
     .at_end = at_end,
     .quick = {.preemptions = 1},
-    .full = {.preemptions = 3, .timeouts = 1},
+    .full = {.preemptions = 2},
 };
 
 static scene_section section;
@@ -107,7 +107,7 @@ EX_SCENARIO(spin_sema) = {
     .at_rest = at_rest,
     .at_end = at_end,
     .quick = {.preemptions = 2},
-    .full = {.preemptions = 4, .lapses = 1},
+    .full = {.preemptions = 3},
 };
 
 /* The spinners of the parent are not in the child. */
@@ -136,4 +136,27 @@ EX_SCENARIO(spin_fork) = {
     .at_end = at_end,
     .quick = {.preemptions = 1},
     .full = {.preemptions = 2},
+};
+
+/* Nobody sets the event: both spin for as long as they may. */
+static void
+spin_in_vain(int thread)
+{
+    (void)thread;
+    scene_come();
+    EX_CHECK(fl_event_wait(&event, scene_deadline(), scene_blocker()) == FL_EVENT_TIMED_OUT);
+    scene_end();
+}
+
+EX_SCENARIO(spin_count) = {
+    .name = "spin-count",
+    .what = "two threads spin in vain, and are counted exactly",
+    .threads = 2,
+    .set_up = set_up,
+    .run = spin_in_vain,
+    .check = check,
+    .at_rest = at_rest,
+    .at_end = at_end,
+    .quick = {.preemptions = 2},
+    .full = {.preemptions = 5},
 };

@@ -75,13 +75,14 @@ at_end(void)
 
 EX_SCENARIO(thread_registry) = {
     .name = "thread-registry",
-    .what = "threads register, look each other up, end, and register again in a late destructor; resources may be missing",
+    .what =
+        "threads register, look each other up, end, and register again in a late destructor; resources may be missing",
     .threads = 3,
     .set_up = set_up,
     .run = come_and_go,
     .late = come_back,
     .at_end = at_end,
     .quick = {.preemptions = 2, .failures = 1},
-    .full = {.preemptions = 4, .failures = 2},
+    .full = {.preemptions = 3, .failures = 1},
     .needs_no_gil = true,
 };
