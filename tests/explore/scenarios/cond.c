@@ -141,7 +141,7 @@ notify_all_at_once(int thread)
     else {
         club_enter();
         club.made = club.tokens = 3;
-        club.sent += (int)fl_cond_notify(&club.cond, SIZE_MAX, club.lock);
+        club_notify(SIZE_MAX);
         scene_pause();
         club_leave(thread == 2 ? FL_WAKE_NEXT : FL_WAKE_ONE);
     }

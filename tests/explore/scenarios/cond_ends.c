@@ -61,7 +61,7 @@ two_are_timed(int thread)
     if (thread == 2) {
         club_enter();
         club.made = club.tokens = 2;
-        club.sent += (int)fl_cond_notify(&club.cond, 2, club.lock);
+        club_notify(2);
         scene_pause();
         club_leave(FL_WAKE_NEXT);
     }
@@ -271,7 +271,7 @@ one_may_lose_the_lock(int thread)
         if (result != FL_COND_LOCK_LOST) {
             EX_CHECK(result != FL_COND_GIVEN_UP);
             if (result == FL_COND_NOTIFIED && club.tokens > 0) {
-                club.sent += (int)fl_cond_notify(&club.cond, 1, club.lock); /* it leaves the token to the other one */
+                club_notify(1); /* it leaves the token to the other one */
             }
             club_leave(FL_WAKE_NEXT);
         }

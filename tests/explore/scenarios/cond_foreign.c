@@ -173,7 +173,7 @@ one_is_adopted(int thread)
     else {
         fl_cond_adopt(&club.cond, &event, adopt_done, NULL);
         club_enter();
-        club.sent += (int)fl_cond_notify(&club.cond, 2, club.lock);
+        club_notify(2);
         scene_pause();
         club_leave(FL_WAKE_NEXT);
     }
