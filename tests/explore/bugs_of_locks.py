@@ -97,17 +97,17 @@ LOCK_BUGS = [
         "rmutex-three",
     ),
     Bug(
-        "a release does not look again whether the lock is held",
+        "a release that finds the lock free says that it has released it",
         WORD,
-        "        if (!ctx->was_held) {\n            return false;\n        }\n",
-        "",
+        "        ctx->was_held = fl_word_holder(seen) != 0;",
+        "        ctx->was_held = true;",
         "mutex-stranger",
     ),
     Bug(
         "a release looks at the word again after it",
         WORD,
         "    return ctx.was_held;",
-        "    return ctx.was_held || fl_word_holder(fl_load_relaxed_u64(word)) == 0;",
+        "    return ctx.was_held && (fl_load_relaxed_u64(word) | 1);",
         "mutex-freed",
     ),
     Bug(
@@ -274,11 +274,11 @@ LOCK_BUGS = [
         "mutex-timed",
     ),
     Bug(
-        "a notified waiter times out in the lock's queue",
+        "a notified waiter is interrupted in the lock's queue",
         LOT,
         "    if (waiter->queued && !waiter->notified) {",
         "    if (waiter->queued) {",
-        "cond-requeue",
+        "cond-gives-up-two",
     ),
     Bug(
         "a waiter that comes too late to time out does not wait for its waker",
@@ -292,7 +292,7 @@ LOCK_BUGS = [
         LOT,
         "    if (!cancelled) {\n        await_wake(waiter);\n    }",
         "",
-        "cond-foreign",
+        "cond-not-held",
     ),
     Bug(
         "a waiter that was unparked while its signal handler ran does not wait for its waker",
@@ -321,7 +321,7 @@ LOCK_BUGS = [
         "        first = waiter->next; /* the waiter is gone once it is woken */\n"
         "        fl_parker_wake(&waiter->parker);\n",
         "        fl_parker_wake(&waiter->parker);\n        first = waiter->next;\n",
-        "mutex-two",
+        "mutex-again",
     ),
     Bug(
         "a wait does not wake the waiter that it owes a wake-up",
@@ -337,7 +337,7 @@ LOCK_BUGS = [
         "        chain_or_wake(&chain, first);\n    }\n    fl_bucket_unlock(bucket);\n",
         "    fl_bucket_unlock(bucket);\n    if (decide(ctx, first, first && first->next) && first) {\n"
         "        fl_bucket_take_out(bucket, first);\n        chain_or_wake(&chain, first);\n    }\n",
-        "mutex-two",
+        "mutex-timed",
     ),
     Bug(
         "a release wakes a waiter that stays queued",

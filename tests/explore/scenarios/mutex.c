@@ -288,27 +288,41 @@ at_end_neighbours(void)
     scene_check_nothing_left();
 }
 
-/* Each pair of threads has a lock. */
 static void
-use_one(int thread)
+use_one(int i, int64_t deadline_ns)
 {
-    int i = thread % 2;
-    scene_begin_numbered();
-    if (scene_lock_within(neighbours[i], thread == 3 ? scene_deadline() : FL_DEADLINE_NEVER) == FL_LOCK_ACQUIRED) {
+    if (scene_lock_within(neighbours[i], deadline_ns) == FL_LOCK_ACQUIRED) {
         scene_enter(&sections[i]);
         scene_pause();
         scene_leave(&sections[i]);
         scene_unlock(neighbours[i]);
+    }
+}
+
+/* Thread 0 takes both locks, two others want the one, and the last wants the other. */
+static void
+use_neighbours(int thread)
+{
+    scene_begin_numbered();
+    if (thread == 0) {
+        scene_lock(neighbours[0]);
+        scene_enter(&sections[0]);
+        use_one(1, FL_DEADLINE_NEVER);
+        scene_leave(&sections[0]);
+        scene_unlock(neighbours[0]);
+    }
+    else {
+        use_one(thread == 3, thread == 1 ? scene_deadline() : FL_DEADLINE_NEVER);
     }
     scene_end();
 }
 
 EX_SCENARIO(mutex_neighbours) = {
     .name = "mutex-neighbours",
-    .what = "two pairs of threads, each with its own mutex, wait in the same bucket",
+    .what = "four threads and two mutexes, whose queues are in the same bucket",
     .threads = 4,
     .set_up = find_neighbours,
-    .run = use_one,
+    .run = use_neighbours,
     .check = check_neighbours,
     .at_rest = at_rest_neighbours,
     .at_end = at_end_neighbours,

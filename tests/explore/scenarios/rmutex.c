@@ -16,6 +16,9 @@ static void
 at_rest(void)
 {
     scene_check_served(&mutex.word);
+    for (const fl_waiter *waiter = *fl_bucket_queue(fl_bucket_of(&mutex), &mutex); waiter; waiter = waiter->next) {
+        EX_CHECK(waiter->thread != fl_rmutex_owner(&mutex)); /* nobody waits for what is its own */
+    }
 }
 
 static void
