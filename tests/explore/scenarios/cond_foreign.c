@@ -127,7 +127,7 @@ EX_SCENARIO(cond_foreign) = {
     .run = one_foreign_wait_fails,
     CLUB_CHECKS,
     .quick = {.preemptions = 1, .timeouts = 1, .interrupts = 1},
-    .full = {.preemptions = 2, .timeouts = 1, .interrupts = 1, .lapses = 1},
+    .full = {.preemptions = 2, .timeouts = 1, .interrupts = 1},
 };
 
 /* ---- adopted waiters ---- */

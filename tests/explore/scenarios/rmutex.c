@@ -140,6 +140,6 @@ EX_SCENARIO(rmutex_handler) = {
     .threads = 3,
     .run = one_keeps_it_in_handler,
     CHECKS,
-    .quick = {.preemptions = 2, .interrupts = 1, .lapses = 1},
-    .full = {.preemptions = 3, .interrupts = 2, .lapses = 1},
+    .quick = {.preemptions = 1, .interrupts = 1, .lapses = 1},
+    .full = {.preemptions = 2, .interrupts = 2, .lapses = 1},
 };
