@@ -8,5 +8,5 @@ class Bug(NamedTuple):
     file: str  # below csrc/
     old: str  # stands once in the file
     new: str  # what takes its place
-    scenario: str  # that finds it, in its quick limits: its name, and `--gil` where it takes a runtime lock
+    scenario: str  # that finds it, in its quick limits: its name, perhaps with `--gil`
     park: str = "default"  # the way to sleep

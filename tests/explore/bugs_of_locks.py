@@ -235,7 +235,7 @@ LOCK_BUGS = [
         COND,
         "        pass_on(cond, lock, waiter);\n        return FL_COND_LOCK_LOST;",
         "        return FL_COND_LOCK_LOST;",
-        "cond-lock-lost",
+        "cond-lock-lost --gil",
     ),
     Bug(
         "a wait that turns out not to hold the lock keeps the lock that it was handed",
@@ -394,9 +394,9 @@ LOCK_BUGS = [
         "the waker posts before it says so",
         PARKER,
         "    if (fl_exchange_acq_rel_u32(&parker->state, FL_PARKER_WOKEN) == FL_PARKER_ASLEEP && "
-        "sem_post(&parker->token) != 0) {\n        fl_fatal(\"sem_post\", errno);\n    }",
+        'sem_post(&parker->token) != 0) {\n        fl_fatal("sem_post", errno);\n    }',
         "    if (fl_load_acquire_u32(&parker->state) == FL_PARKER_ASLEEP && sem_post(&parker->token) != 0) {\n"
-        "        fl_fatal(\"sem_post\", errno);\n    }\n"
+        '        fl_fatal("sem_post", errno);\n    }\n'
         "    (void)fl_exchange_acq_rel_u32(&parker->state, FL_PARKER_WOKEN);",
         "mutex-two",
     ),

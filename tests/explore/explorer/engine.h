@@ -91,7 +91,7 @@ typedef struct {
     int64_t now_ns, tick_ns;
     const void *places[EX_PLACES_MAX]; /* where threads sleep: semaphores and condition variables */
     int place_count;
-    int blocks; /* of the heap, not freed */
+    int blocks;          /* of the heap, not freed */
     const char *failure; /* of this run, or NULL */
     void (*destroy_specific)(void *);
     void (*fork_before)(void), (*fork_in_parent)(void), (*fork_in_child)(void);

@@ -121,7 +121,8 @@ one_foreign_wait_fails(int thread)
 
 EX_SCENARIO(cond_foreign) = {
     .name = "cond-foreign",
-    .what = "two waits with a foreign lock, one of which times out, is interrupted, or raises: its notification is passed on",
+    .what = "two waits with a foreign lock, one of which times out, is interrupted, or raises: its notification is "
+            "passed on",
     .threads = 3,
     .set_up = club_is_plain,
     .run = one_foreign_wait_fails,

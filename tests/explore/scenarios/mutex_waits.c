@@ -113,7 +113,8 @@ one_is_greedy(int thread)
 
 EX_SCENARIO(mutex_hand_off) = {
     .name = "mutex-hand-off",
-    .what = "a hand-off to a waiter that times out: one thread takes the mutex three times, two wait for it with a deadline",
+    .what = "a hand-off to a waiter that times out: one thread takes the mutex three times, two wait for it with a "
+            "deadline",
     .threads = 3,
     .run = one_is_greedy,
     CHECKS,

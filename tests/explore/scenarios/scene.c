@@ -360,12 +360,12 @@ scene_check_word(fl_atomic_u64 *word)
         }
     }
     bool is_woken = (seen & FL_WORD_WOKEN) == fl_word_woken;
-    EX_CHECK(designated <= 1);              /* W3 */
-    EX_CHECK(designated == 0 || is_woken);  /* W3: it ends its designation together with WOKEN */
+    EX_CHECK(designated <= 1);             /* W3 */
+    EX_CHECK(designated == 0 || is_woken); /* W3: it ends its designation together with WOKEN */
     EX_CHECK(!is_woken || designated == 1 || any_tries);
     fl_waiter *head = check_queue(word);
-    EX_CHECK(head == NULL || (seen & FL_WORD_PARKED));                     /* W2 */
-    EX_CHECK(head == NULL || fl_word_holder(seen) != 0 || any_comes);      /* W4 */
+    EX_CHECK(head == NULL || (seen & FL_WORD_PARKED));                /* W2 */
+    EX_CHECK(head == NULL || fl_word_holder(seen) != 0 || any_comes); /* W4 */
     for (const fl_waiter *waiter = head; waiter; waiter = waiter->next) {
         EX_CHECK(!waiter->wants_no_lock && !waiter->polling); /* C5, L7 */
         EX_CHECK(!waiter->designated && !waiter->handed_off);
