@@ -295,13 +295,6 @@ LOCK_BUGS = [
         "cond-not-held",
     ),
     Bug(
-        "a waiter that was unparked while its signal handler ran does not wait for its waker",
-        LOT,
-        "    if (unparked) {\n        await_wake(waiter);\n    }\n    *result",
-        "    *result",
-        "cond-handler-notifies",
-    ),
-    Bug(
         "a waiter that is given up stays in its queue",
         LOT,
         "    if (!unparked && !goes_on) {",
