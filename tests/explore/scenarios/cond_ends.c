@@ -244,7 +244,7 @@ EX_SCENARIO(cond_handler_waits) = {
     .check = club_check,
     .at_rest = at_rest_in_handler,
     .at_end = club_at_end,
-    .quick = {.preemptions = 3, .interrupts = 1, .timeouts = 1, .lapses = 1},
+    .quick = {.preemptions = 2, .interrupts = 1, .timeouts = 1, .lapses = 1},
     .full = {.preemptions = EX_UNLIMITED, .interrupts = 2, .timeouts = 1, .lapses = 1},
 };
 
