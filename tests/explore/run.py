@@ -22,12 +22,10 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from bugs import BUGS as BUGS_OF_LOCKS
-from bugs import Bug
-from bugs_waits import WAITS
+from bug import Bug
+from bugs import BUGS
 
 HERE = Path(__file__).resolve().parent
-BUGS = [*BUGS_OF_LOCKS, *WAITS]
 CSRC = HERE.parent.parent / "csrc"
 BUILD = HERE / "build"
 FIGURES = re.compile(

@@ -26,6 +26,11 @@ club_check(void)
     scene_check_waiters();
     scene_check_lock(word(), club.lock.ops == &fl_mutex_ops ? FL_MUTEX_HELD : 0);
     scene_check_cond(&club.cond);
+    for (int i = 0; i < EX_THREADS_MAX; i++) {
+        if (club.is_waiting[i] && !club.gives_up && !club.has_handler) {
+            scene_check_age(i, word(), club.notified_ns, club.deadline_ns[i]);
+        }
+    }
 }
 
 /* Whoever finds a token does not sleep for a notification. */
@@ -69,6 +74,7 @@ fl_cond_result
 club_wait(int64_t deadline_ns)
 {
     scene_leave(&club.section);
+    club.deadline_ns[ex_self()] = deadline_ns;
     club.is_waiting[ex_self()] = true;
     fl_cond_result result = scene_wait(&club.cond, club.lock, deadline_ns);
     club.is_waiting[ex_self()] = false;
@@ -82,11 +88,20 @@ club_wait(int64_t deadline_ns)
 }
 
 void
+club_notify(size_t most)
+{
+    if (club.notified_ns == 0) {
+        club.notified_ns = ex_now_ns();
+    }
+    club.sent += (int)fl_cond_notify(&club.cond, most, club.lock);
+}
+
+void
 club_make(void)
 {
     club.tokens++;
     club.made++;
-    club.sent += (int)fl_cond_notify(&club.cond, 1, club.lock);
+    club_notify(1);
 }
 
 bool

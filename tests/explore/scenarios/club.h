@@ -14,12 +14,15 @@ typedef struct {
     fl_cond cond;
     fl_cond_lock lock; /* one of the two */
     scene_section section;
-    int tokens;                      /* under the lock, as the next three */
-    int made, used;                  /* tokens */
-    int sent;                        /* notifications that a waiter got */
-    int received[EX_THREADS_MAX];    /* waits that ended as notified */
-    bool is_waiting[EX_THREADS_MAX]; /* the thread is in a wait, or on its way: a signal handler may raise */
-    bool gives_up;                   /* some wait may: then a notification may end with nobody */
+    int tokens;                          /* under the lock, as the next three */
+    int made, used;                      /* tokens */
+    int sent;                            /* notifications that a waiter got */
+    int received[EX_THREADS_MAX];        /* waits that ended as notified */
+    bool is_waiting[EX_THREADS_MAX];     /* the thread is in a wait, or on its way: a signal handler may raise */
+    int64_t deadline_ns[EX_THREADS_MAX]; /* of that wait */
+    bool has_handler;                    /* thread 0 may wait for the lock in a handler while it is in its wait */
+    int64_t notified_ns;                 /* when the first notification came */
+    bool gives_up;                       /* some wait may: then a notification may end with nobody */
 } scene_club;
 
 extern scene_club club;
@@ -41,6 +44,9 @@ void club_leave(fl_wake_policy policy);
 
 /* Inside: waits once, and counts. */
 fl_cond_result club_wait(int64_t deadline_ns);
+
+/* Inside: notifies, and counts. */
+void club_notify(size_t most);
 
 /* Inside: makes a token, and notifies one waiter. */
 void club_make(void);

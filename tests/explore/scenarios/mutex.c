@@ -243,6 +243,93 @@ EX_SCENARIO(mutex_freed_held) = {
     .full = {.preemptions = 4, .lapses = 1},
 };
 
+/* ---- two locks whose waiters are in one bucket ---- */
+
+enum { CANDIDATES = 2048 };
+static fl_mutex candidates[CANDIDATES];
+static fl_mutex *neighbours[2];
+static scene_section sections[2];
+
+static void
+find_neighbours(void)
+{
+    for (int i = 0; i < CANDIDATES; i++) {
+        for (int j = i + 1; j < CANDIDATES; j++) {
+            if (fl_bucket_of(&candidates[i]) == fl_bucket_of(&candidates[j])) {
+                neighbours[0] = &candidates[i];
+                neighbours[1] = &candidates[j];
+                return;
+            }
+        }
+    }
+    EX_FAIL("no two of %d locks are in one bucket", CANDIDATES);
+}
+
+static void
+check_neighbours(void)
+{
+    scene_check_waiters();
+    scene_check_lock(&neighbours[0]->word, FL_MUTEX_HELD);
+    scene_check_lock(&neighbours[1]->word, FL_MUTEX_HELD);
+}
+
+static void
+at_rest_neighbours(void)
+{
+    scene_check_served(&neighbours[0]->word);
+    scene_check_served(&neighbours[1]->word);
+}
+
+static void
+at_end_neighbours(void)
+{
+    scene_check_free(&neighbours[0]->word);
+    scene_check_free(&neighbours[1]->word);
+    scene_check_nothing_left();
+}
+
+static void
+use_one(int i, int64_t deadline_ns)
+{
+    if (scene_lock_within(neighbours[i], deadline_ns) == FL_LOCK_ACQUIRED) {
+        scene_enter(&sections[i]);
+        scene_pause();
+        scene_leave(&sections[i]);
+        scene_unlock(neighbours[i]);
+    }
+}
+
+/* Thread 0 takes both locks, two others want the one, and the last wants the other. */
+static void
+use_neighbours(int thread)
+{
+    scene_begin_numbered();
+    if (thread == 0) {
+        scene_lock(neighbours[0]);
+        scene_enter(&sections[0]);
+        use_one(1, FL_DEADLINE_NEVER);
+        scene_leave(&sections[0]);
+        scene_unlock(neighbours[0]);
+    }
+    else {
+        use_one(thread == 3, thread == 1 ? scene_deadline() : FL_DEADLINE_NEVER);
+    }
+    scene_end();
+}
+
+EX_SCENARIO(mutex_neighbours) = {
+    .name = "mutex-neighbours",
+    .what = "four threads and two mutexes, whose queues are in the same bucket",
+    .threads = 4,
+    .set_up = find_neighbours,
+    .run = use_neighbours,
+    .check = check_neighbours,
+    .at_rest = at_rest_neighbours,
+    .at_end = at_end_neighbours,
+    .quick = {.preemptions = 2, .timeouts = 1},
+    .full = {.preemptions = 3, .timeouts = 1, .lapses = 1},
+};
+
 /* ---- a lock without owner ---- */
 
 static int taken, released; /* how often; each thread counts alone, in its own */

@@ -262,8 +262,8 @@ EX_SCENARIO(mutex_back_off) = {
     .check = check,
     .at_rest = at_rest,
     .at_end = at_end_spun,
-    .quick = {.preemptions = 2, .timeouts = 1},
-    .full = {.preemptions = 4, .timeouts = 2, .lapses = 1},
+    .quick = {.preemptions = 4, .timeouts = 1},
+    .full = {.preemptions = 6, .timeouts = 2, .lapses = 1},
     .needs_no_gil = true,
 };
 
@@ -276,7 +276,7 @@ EX_SCENARIO(mutex_spin) = {
     .check = check,
     .at_rest = at_rest,
     .at_end = at_end_spun,
-    .quick = {.preemptions = 2, .timeouts = 1},
-    .full = {.preemptions = 4, .timeouts = 2, .lapses = 1},
+    .quick = {.preemptions = 4, .timeouts = 1},
+    .full = {.preemptions = 6, .timeouts = 2, .lapses = 1},
     .needs_gil = true,
 };

@@ -397,6 +397,19 @@ scene_check_cond(fl_cond *cond)
 }
 
 void
+scene_check_age(int thread, fl_atomic_u64 *word, int64_t notified_ns, int64_t ended_ns)
+{
+    fl_waiter *waiters[WAITERS_MAX];
+    int count = list_waiters(waiters);
+    for (int i = 0; i < count; i++) {
+        const fl_waiter *waiter = waiters[i];
+        if (waiter->thread == scene_runtimes[thread].serial && waiter->queued && waiter->key == word) {
+            EX_CHECK(waiter->since_ns >= (waiter->notified ? notified_ns : ended_ns));
+        }
+    }
+}
+
+void
 scene_check_served(fl_atomic_u64 *word)
 {
     fl_waiter *first = *fl_bucket_queue(fl_bucket_of(word), word);

@@ -106,6 +106,10 @@ void scene_check_lock(fl_atomic_u64 *word, uint64_t heir);
 /* The queue of a condition, and its word. */
 void scene_check_cond(fl_cond *cond);
 
+/* L9: a waiter of the thread is in the lock's queue since the time when its notification came, or its wait ended
+ * otherwise.  `notified_ns`: no notification came before; `ended_ns`: no wait ended otherwise before. */
+void scene_check_age(int thread, fl_atomic_u64 *word, int64_t notified_ns, int64_t ended_ns);
+
 /* A lock is not free while somebody sleeps in its queue and nobody is on the way.  For at_rest. */
 void scene_check_served(fl_atomic_u64 *word);
 

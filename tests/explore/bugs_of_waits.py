@@ -2,7 +2,7 @@
 semaphore and the barrier.
 """
 
-from bugs import Bug
+from bug import Bug
 
 WAITS = [
     # ---- park/ and platform/ ----
