@@ -30,7 +30,7 @@ install = $(1) -c 'import tomllib; project = tomllib.load(open("pyproject.toml",
 	print(*project["optional-dependencies"]["$(2)"], sep="\n")' | $(1) $(PIP) install --requirement /dev/stdin
 
 .DELETE_ON_ERROR:
-.PHONY: help test test-busy test-c test-programs test-packages test-packages-quick test-wheel bench bench-all bench-smoke bench-parker lint stubtest format install dist clean
+.PHONY: help test test-busy test-faults test-c test-programs test-packages test-packages-quick test-wheel bench bench-all bench-smoke bench-parker lint stubtest format install dist clean
 
 help: ## this list (1 s)
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\) (\(.*\))$$/\1|\3|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -53,6 +53,11 @@ test: $(ENV)/installed ## run the tests (3 min)
 
 test-busy: $(ENV)/installed ## run the tests that depend on how threads run beside four busy loops (3 min)
 	PYTHONSAFEPATH=1 $(BIN)/python tests/busy.py $(QUICK) $(ARGS)
+
+test-faults: $(ENV)/installed ## let calls fail, of Python and of the system, one after the other: the settings that take long, too (1 min)
+	@$(MAKE) --no-print-directory -C tests/c SAN=none ONLY="test_faults% test_small_stack"
+	PYFASTLOCK_FAULTS=1 $(PYTEST) tests/faults -rP -p no:faulthandler $(ARGS) | tee $(ENV)/faults.log; test $${PIPESTATUS:-$$?} = 0
+	@sed -n 's/^\([0-9]* MemoryErrors\)/faults: \1/p' $(ENV)/faults.log | tail -1
 
 test-c: ## run the core's C tests: plain, under ThreadSanitizer, under AddressSanitizer and UBSan (3 min)
 	@$(MAKE) --no-print-directory -C tests/c SAN=none
