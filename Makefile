@@ -58,6 +58,9 @@ test-busy: $(ENV)/installed ## run the tests that depend on how threads run besi
 
 storm: $(ENV)/installed ## run the storms of tests/storms: signals, exceptions, forks, ends; ARGS="--seconds 600 soak" (6 min)
 	$(BIN)/python tests/storms $(ARGS)
+test-faults: $(ENV)/installed ## let calls fail, of Python and of the system, one after the other: the settings that take long, too (1 min)
+	@$(MAKE) --no-print-directory -C tests/c SAN=none ONLY="test_faults% test_small_stack"
+	PYFASTLOCK_FAULTS=1 $(PYTEST) tests/faults -rP -o faulthandler_timeout=600 $(ARGS)
 
 test-c: ## run the core's C tests: plain, under ThreadSanitizer, under AddressSanitizer and UBSan (3 min)
 	@$(MAKE) --no-print-directory -C tests/c SAN=none

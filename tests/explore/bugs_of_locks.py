@@ -386,11 +386,11 @@ LOCK_BUGS = [
     Bug(
         "the waker posts before it says so",
         PARKER,
-        "    if (fl_exchange_acq_rel_u32(&parker->state, FL_PARKER_WOKEN) == FL_PARKER_ASLEEP && "
+        "    if (fl_exchange_release_u32(&parker->state, FL_PARKER_WOKEN) == FL_PARKER_ASLEEP && "
         'sem_post(&parker->token) != 0) {\n        fl_fatal("sem_post", errno);\n    }',
         "    if (fl_load_acquire_u32(&parker->state) == FL_PARKER_ASLEEP && sem_post(&parker->token) != 0) {\n"
         '        fl_fatal("sem_post", errno);\n    }\n'
-        "    (void)fl_exchange_acq_rel_u32(&parker->state, FL_PARKER_WOKEN);",
+        "    (void)fl_exchange_release_u32(&parker->state, FL_PARKER_WOKEN);",
         "mutex-two",
     ),
     Bug(
@@ -429,7 +429,7 @@ LOCK_BUGS = [
     Bug(
         "a wake-up does not release",
         ATOMIC,
-        "return atomic_exchange_explicit(word, value, memory_order_acq_rel);",
+        "return atomic_exchange_explicit(word, value, memory_order_release);",
         "return atomic_exchange_explicit(word, value, memory_order_acquire);",
         "mutex-two",
     ),

@@ -53,7 +53,7 @@ WAITS = [
     Bug(
         "a wake-up does not release what the waker wrote",
         "platform/atomic.h",
-        "return atomic_exchange_explicit(word, value, memory_order_acq_rel);",
+        "return atomic_exchange_explicit(word, value, memory_order_release);",
         "return atomic_exchange_explicit(word, value, memory_order_relaxed);",
         "park-once",
     ),

@@ -40,6 +40,14 @@ class Task(NamedTuple):
     options: tuple[str, ...]
     park: str
 
+    @property
+    def build(self) -> str:
+        """Which build runs it: a core for a runtime with one lock is another one."""
+        return f"{self.park}-{'gil' if '--gil' in self.options else 'none'}"
+
+
+BUILDS = ("default-none", "default-gil", "condvar-none", "condvar-gil")
+
 
 class Result(NamedTuple):
     task: Task
@@ -49,25 +57,35 @@ class Result(NamedTuple):
     output: str
 
 
-def build(folder: Path, park: str, csrc: Path = CSRC) -> Path:
-    command = ["make", "-s", f"BUILD={folder}", f"PARK={park}", f"CSRC={csrc}"]
-    if csrc != CSRC:
-        command.append("WARNINGS=-w")  # what a bug leaves over
+def program_of(build: str) -> Path:
+    return BUILD / build / "explore"
+
+
+def make(folder: Path, build: str, *settings: str) -> Path:
+    park, runtime = build.split("-")
+    command = ["make", "-s", f"BUILD={folder}", f"PARK={park}", f"RUNTIME={runtime}", *settings]
     subprocess.run(command, cwd=HERE, check=True, timeout=LIMIT_S)
     return folder / "explore"
 
 
-def scenarios(program: Path) -> list[tuple[str, str]]:
-    listed = subprocess.run([program, "--list"], check=True, capture_output=True, text=True)
-    return [tuple(line.split("\t")[:2]) for line in sorted(listed.stdout.splitlines())]
+def make_all(jobs: int) -> None:
+    for build in BUILDS:
+        make(BUILD / build, build, f"-j{jobs}")
 
 
-def plan(program: Path, parks: list[str], full: bool, only: str) -> list[Task]:
+def scenarios() -> list[list[str]]:
+    """Their names, and whether each takes a runtime lock: gil, none or both."""
+    command = [program_of(BUILDS[0]), "--list"]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True)
+    return [line.split("\t")[:2] for line in sorted(listed.stdout.splitlines())]
+
+
+def plan(parks: list[str], full: bool, only: str) -> list[Task]:
     tasks = []
+    extra = ("--full",) if full else ()
     for park in parks:
-        for name, runtime in scenarios(program):
+        for name, runtime in scenarios():
             if only in name:
-                extra = ("--full",) if full else ()
                 if runtime != "gil":
                     tasks.append(Task(name, extra, park))
                 if runtime != "none":
@@ -86,10 +104,10 @@ def explore(program: Path, task: Task) -> Result:
     return Result(task, run.returncode == 0 and figures is not None, schedules, states, output)
 
 
-def explore_all(programs: dict[str, Path], tasks: list[Task], jobs: int) -> list[Result]:
+def explore_all(tasks: list[Task], jobs: int) -> list[Result]:
     results = []
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        runs = [pool.submit(explore, programs[task.park], task) for task in tasks]
+        runs = [pool.submit(explore, program_of(task.build), task) for task in tasks]
         for run in concurrent.futures.as_completed(runs):
             result = run.result()
             results.append(result)
@@ -101,6 +119,11 @@ def explore_all(programs: dict[str, Path], tasks: list[Task], jobs: int) -> list
 # ---- planted bugs ----
 
 
+def task_of(bug: Bug) -> Task:
+    scenario, *options = shlex.split(bug.scenario)
+    return Task(scenario, tuple(options), bug.park)
+
+
 def plant(bug: Bug, number: int) -> Path:
     """Returns a build folder with a core that has the bug.
 
@@ -108,7 +131,7 @@ def plant(bug: Bug, number: int) -> Path:
     """
     folder = BUILD / "bugs" / str(number)
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(BUILD / bug.park, folder)
+    shutil.copytree(BUILD / task_of(bug).build, folder)
     shutil.copytree(CSRC, folder / "csrc")
     path = folder / "csrc" / bug.file
     text = path.read_text()
@@ -126,11 +149,12 @@ def plant(bug: Bug, number: int) -> Path:
 
 def find_bug(number: int) -> bool:
     bug = BUGS[number]
+    task = task_of(bug)
     folder = plant(bug, number)
     try:
-        program = build(folder, bug.park, folder / "csrc")
-        scenario, *options = shlex.split(bug.scenario)
-        result = explore(program, Task(scenario, tuple(options), bug.park))
+        # A line that was dropped may leave a function without a use.
+        program = make(folder, task.build, f"CSRC={folder / 'csrc'}", "WARNINGS=-w")
+        result = explore(program, task)
         found = not result.passed and "FAILED" in result.output
         lines = [line for line in result.output.splitlines() if REASON.match(line)]
         how = f"found by {bug.scenario}" if found else f"NOT FOUND by {bug.scenario}"
@@ -152,12 +176,12 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     begin = time.monotonic()
-    programs = {park: build(BUILD / park, park) for park in ("default", "condvar")}
+    make_all(options.jobs)
     tasks: list[Task] = []
     if options.bugs is None:
         parks = ["default", "condvar"] if options.full else ["default"]
-        tasks = plan(programs["default"], parks, options.full, options.only or "")
-    results = explore_all(programs, tasks, options.jobs)
+        tasks = plan(parks, options.full, options.only or "")
+    results = explore_all(tasks, options.jobs)
     bugs = [
         i for i, bug in enumerate(BUGS) if options.only is None and (options.bugs or "") in bug.name
     ]
