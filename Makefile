@@ -14,12 +14,18 @@ TAG := $(shell $(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11); \
 	print("python%d.%d.%d" % sys.version_info[:3] + sys.abiflags)' 2>/dev/null)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-ENV := build/$(TAG)$(if $(filter-out 0,$(PYFASTLOCK_DEV)),-dev)
+# SANITIZER=address and SANITIZER=thread are builds of the extension for test-asan and test-tsan.
+ENV := build/$(TAG)$(if $(filter-out 0,$(PYFASTLOCK_DEV)),-dev)$(addprefix -,$(SANITIZER))
 BIN := $(ENV)/venv/bin
 TOOLS := $(ENV)/tools/bin
 PIP := -m pip --quiet --disable-pip-version-check
 SDIST := build/sdist/pyfastlock-$(VERSION).tar.gz
-C_FILES := $(shell find csrc tests/c tests/explore benchmarks -name '*.[ch]')
+C_FILES := $(shell find csrc tests/c tests/explore tests/sanitizers benchmarks -name '*.[ch]')
+# With its name, the flags are in every call of the compiler: setup.py's probes are linked, too.  UBSan's library takes its
+# settings from the environment only where it is the extension's own and does not call into AddressSanitizer's.
+FLAGS_address := -fsanitize=address,undefined -static-libubsan -Wl,-Bsymbolic
+FLAGS_thread := -fsanitize=thread
+COMPILER := $(CC) $(if $(SANITIZER),-g -fno-omit-frame-pointer $(FLAGS_$(SANITIZER)))
 CONTENTS := $(shell find csrc pyfastlock -name '*.[ch]' -o -name '*.py' -o -name '*.pyi') \
 	pyproject.toml setup.py MANIFEST.in README.md LICENSE
 
@@ -29,6 +35,10 @@ PYTEST = PYTHONSAFEPATH=1 $(BIN)/python -m pytest
 # $(call install,PYTHON,EXTRA) installs what one of pyproject.toml's extras lists.
 install = $(1) -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 	print(*project["optional-dependencies"]["$(2)"], sep="\n")' | $(1) $(PIP) install --requirement /dev/stdin
+
+# $(call sanitized,TOOL,SETTINGS) runs the tests under a tool, with assertions, or says why that cannot be done.
+sanitized = if why=$$($(PYTHON) tests/sanitizers/run.py $(1) --why-not); then \
+	$(MAKE) --no-print-directory run-sanitized TOOL=$(1) PYFASTLOCK_DEV=1 $(2); else echo "SKIPPED $@: $$why"; fi
 
 .DELETE_ON_ERROR:
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.* [#][#] .*/\1/p' $(firstword $(MAKEFILE_LIST)))
@@ -58,6 +68,7 @@ test-busy: $(ENV)/installed ## run the tests that depend on how threads run besi
 
 storm: $(ENV)/installed ## run the storms of tests/storms: signals, exceptions, forks, ends; ARGS="--seconds 600 soak" (6 min)
 	$(BIN)/python tests/storms $(ARGS)
+
 test-faults: $(ENV)/installed ## let calls fail, of Python and of the system, one after the other: the settings that take long, too (1 min)
 	@$(MAKE) --no-print-directory -C tests/c SAN=none ONLY="test_faults% test_small_stack"
 	PYFASTLOCK_FAULTS=1 $(PYTEST) tests/faults -rP -o faulthandler_timeout=600 $(ARGS)
@@ -75,6 +86,18 @@ litmus: ## run the litmus tests of the C code's memory orderings, under herd7 (2
 
 prove: ## run all that is known of correctness, the long way, and print a table: what, how much, found (hours)
 	PYTHON=$(PYTHON) $(PYTHON) tests/prove.py $(ARGS)
+
+test-asan: ## run all tests with an extension under AddressSanitizer and UBSan (6 min)
+	@$(call sanitized,address,SANITIZER=address)
+
+test-tsan: ## the same under ThreadSanitizer; PYTHON has to be a ThreadSanitizer build without the GIL (40 min)
+	@TSAN_OPTIONS=report_bugs=0 && export TSAN_OPTIONS && $(call sanitized,thread,SANITIZER=thread)
+
+test-valgrind: ## run the C tests and the tests of behaviour under valgrind's memcheck (30 min)
+	@$(call sanitized,valgrind)
+
+run-sanitized: $(ENV)/installed
+	@$(BIN)/python tests/sanitizers/run.py $(TOOL) --folder $(ENV)/$(TOOL) --compiler "$(COMPILER)" $(ARGS)
 
 test-programs: $(ENV)/installed ## run CPython's own tests of whole programs, as they are and patched (1 min)
 	$(BIN)/python tests/whole_programs.py $(PROGRAMS)
@@ -155,7 +178,7 @@ $(SDIST): $(CONTENTS) | $(ENV)/venv/made
 $(ENV)/installed: $(SDIST) $(ENV)/venv/made
 	@echo "== $(PYTHON): building and installing pyfastlock $(VERSION)"
 	@rm -rf $(ENV)/wheel
-	@$(BIN)/python $(PIP) wheel --no-deps --no-cache-dir --no-build-isolation --wheel-dir $(ENV)/wheel $(SDIST)
+	@$(if $(SANITIZER),CC="$(COMPILER)") $(BIN)/python $(PIP) wheel --no-deps --no-cache-dir --no-build-isolation --wheel-dir $(ENV)/wheel $(SDIST)
 	@$(BIN)/python $(PIP) install --no-deps --force-reinstall $(ENV)/wheel/*.whl
 	@touch $@
 

@@ -6,6 +6,7 @@ import gc
 import importlib
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -53,6 +54,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="repeat every test over our types and fail where the total of references grows "
         "(debug builds of the interpreter only)",
     )
+    parser.addoption(
+        "--reports",
+        type=Path,
+        metavar="FOLDER",
+        help="fail each test during which a sanitizer writes a report into this folder",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -65,6 +72,10 @@ def pytest_configure(config: pytest.Config) -> None:
         import refleaks
 
         config.pluginmanager.register(refleaks)
+    if (folder := config.getoption("--reports")) is not None:
+        import reports_plugin
+
+        config.pluginmanager.register(reports_plugin.Reports(folder))
     config.addinivalue_line(
         "markers",
         "fails_on_stdlib(reason, raises, when, strict, run): shows a defect of the standard "

@@ -19,14 +19,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from support import DEADLINE, is_ours, parked, start, stdlib_condition
+from support import DEADLINE, PATIENCE, is_ours, parked, start, stdlib_condition
 
 TESTS = Path(__file__).resolve().parent
 
 LOCK_KINDS = ["Lock", "RLock", "plain", "foreign"]
 """The kinds that `make_lock` knows: ours (or the stdlib's), and two that are nobody's."""
 
-CHILD_LIMIT = 20
+CHILD_LIMIT = int(20 * PATIENCE)
 """Seconds after which a child or a script kills itself; less than what its parent waits."""
 
 
