@@ -26,7 +26,7 @@
  *     `_release_save` raised, nobody knows how often the lock was held; then it is taken back once.
  * F5  The first exception of all is raised, when the lock is held.  If the wait was notified, its notification goes to
  *     another waiter.
- * F6  A notification wakes the waiter (waiter->wants_no_lock).  It never moves the waiter to the queue of the
+ * F6  A notification wakes the waiter (C5).  It never moves the waiter to the queue of the
  *     condition's lock, because this wait does not take the lock in the core.  The release may fork.  No waiter is half
  *     woken then: whoever notifies does not detach before all are awake, and Python's fork() waits for the GIL or stops
  *     all threads. */
@@ -387,15 +387,6 @@ undo_release(PyObject *lock, const methods *use, PyObject **first)
     }
 }
 
-/* An exception leaves wait(): if the waiter was notified, its notification goes to another one (F5). */
-static void
-pass_on(fl_cond *cond, const fl_waiter *waiter)
-{
-    if (waiter->notified) {
-        (void)fl_cond_notify(cond, 1, NOT_OURS);
-    }
-}
-
 /* Does the wait with these methods and this waiter.  Results as of fl_foreign_wait. */
 static int
 wait_as(fl_cond *cond, PyObject *lock, const methods *use, fl_waiter *waiter, int64_t deadline_ns)
@@ -406,8 +397,7 @@ wait_as(fl_cond *cond, PyObject *lock, const methods *use, fl_waiter *waiter, in
     if (!blocker.base.poll(&blocker.base)) {
         return -1;
     }
-    waiter->wants_no_lock = true; /* F6 */
-    fl_cond_enqueue(cond, waiter);
+    fl_cond_enqueue_for_notification(cond, waiter); /* F6 */
     PyObject *saved = PyObject_CallNoArgs(use->let_go.call);
     if (saved) {
         (void)fl_lot_sleep(waiter, deadline_ns, &blocker.base);
@@ -421,7 +411,7 @@ wait_as(fl_cond *cond, PyObject *lock, const methods *use, fl_waiter *waiter, in
     }
     if (first) {
         fl_set_exception(first);
-        pass_on(cond, waiter);
+        fl_cond_pass_on(cond, waiter, NOT_OURS); /* F5 */
         return -1;
     }
     return waiter->notified;
