@@ -73,7 +73,6 @@ void fl_instance_dealloc_as(PyObject *self, destructor dealloc, inquiry clear);
         NULL, 0, 0, 0, NULL                                                              \
     }
 
-
 /* Returns "<module.Name at 0x...: STATE>", or NULL with an exception.  `format` and what follows make STATE, as for
  * PyUnicode_FromFormat.  May run Python code: the type's __module__ and __qualname__ may be anything. */
 PyObject *fl_instance_repr(PyObject *self, const char *format, ...);

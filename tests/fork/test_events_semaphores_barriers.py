@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -152,7 +152,7 @@ def test_t34_fork_with_waiters_at_an_opened_object(kind: str) -> None:
     """One thread began to wait before the object was opened, one after that."""
     import pyfastlock as impl
 
-    obj, wait, use = make(impl, kind)
+    obj, wait, _ = make(impl, kind)
     early = start(wait, obj)
     parked(obj)
     cond = obj._cond
@@ -362,15 +362,6 @@ def test_t34_forks_while_other_threads_use_everything(impl: ModuleType) -> None:
 
 
 # T14: the handler of a signal forks, while the main thread is queued.
-
-
-@pytest.fixture
-def forking_handler() -> Iterator[list[int]]:
-    """SIGUSR1 forks; the list gets the pid, or 0 in the child."""
-    pids: list[int] = []
-    on_signal(lambda: pids.append(fork()))
-    yield pids
-    ignore_signal()
 
 
 @pytest.mark.parametrize("kind", KINDS)
