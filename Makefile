@@ -9,6 +9,14 @@ PACKAGES ?=
 # What test-busy runs: our side of what depends on how threads run.
 QUICK := tests/behaviour tests/concurrency tests/signals tests/fork tests/lifetime -k "not stdlib and not test_main"
 
+# What `make coverage` runs on the interpreter, and on others for the lines that only they need.
+ALSO ?= python3.11 python3.13t python3.15
+COUNTED := tests/behaviour tests/arguments tests/concurrency tests/signals tests/fork tests/lifetime tests/stress \
+	$(wildcard tests/faults) tests/project/test_stdlib_suite.py -k "not [stdlib and not -stdlib and not test_main"
+COUNTED_ALSO := tests/behaviour/test_bound_methods.py tests/behaviour/test_event.py tests/lifetime tests/concurrency/test_free_threading.py \
+	tests/concurrency/test_locks_conditions.py tests/behaviour/test_creation.py tests/arguments -k "not [stdlib and not -stdlib"
+GCOVR := gcovr==8.4
+
 TAG := $(shell $(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11); \
 	print("python%d.%d.%d" % sys.version_info[:3] + sys.abiflags)' 2>/dev/null)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
@@ -30,7 +38,8 @@ install = $(1) -c 'import tomllib; project = tomllib.load(open("pyproject.toml",
 	print(*project["optional-dependencies"]["$(2)"], sep="\n")' | $(1) $(PIP) install --requirement /dev/stdin
 
 .DELETE_ON_ERROR:
-.PHONY: help test test-busy test-c test-programs test-packages test-packages-quick test-wheel bench bench-all bench-smoke bench-parker lint stubtest format install dist clean
+
+.PHONY: help test test-busy test-c coverage counted test-programs test-packages test-packages-quick test-wheel bench bench-all bench-smoke bench-parker lint stubtest format install dist clean
 
 help: ## this list (1 s)
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\) (\(.*\))$$/\1|\3|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -58,6 +67,25 @@ test-c: ## run the core's C tests: plain, under ThreadSanitizer, under AddressSa
 	@$(MAKE) --no-print-directory -C tests/c SAN=none
 	@$(MAKE) --no-print-directory -C tests/c SAN=thread
 	@$(MAKE) --no-print-directory -C tests/c SAN=address
+
+coverage: ## say which lines of csrc/ the tests run; fails where one is missed that tests/coverage does not list (15 min)
+	@find build/coverage tests/c/build/coverage-* -name '*.gcda' -delete 2>/dev/null || true
+	@test -x build/coverage/tools/bin/gcovr || { $(PYTHON) -m venv --clear build/coverage/tools && \
+		build/coverage/tools/bin/python $(PIP) install $(GCOVR); }
+	@set -e; $(MAKE) --no-print-directory counted; \
+	for python in $(ALSO); do \
+		if command -v $$python >/dev/null; then $(MAKE) --no-print-directory counted PYTHON=$$python COUNTED='$(COUNTED_ALSO)'; \
+		else echo "SKIPPED $$python: it is not here, so the lines that only it needs are missed"; fi; done
+	@$(MAKE) --no-print-directory -C tests/c SAN=coverage
+	@build/coverage/tools/bin/gcovr --config tests/coverage/gcovr.cfg --json build/coverage/report.json
+	@$(PYTHON) tests/coverage/check.py build/coverage/report.json tests/coverage/uncovered.txt
+
+counted: COUNT = build/coverage/$(TAG)
+counted:
+	@$(MAKE) --no-print-directory install ENV=$(COUNT)
+	@$(MAKE) --no-print-directory -C tests/coverage PYTHON=$(PYTHON) FOLDER=$(CURDIR)/$(COUNT)/objects
+	@$(COUNT)/venv/bin/python -P tests/coverage/use.py $(COUNT)/objects/_core.so
+	PYTHONSAFEPATH=1 $(COUNT)/venv/bin/python -m pytest $(COUNTED) $(ARGS)
 
 test-programs: $(ENV)/installed ## run CPython's own tests of whole programs, as they are and patched (1 min)
 	$(BIN)/python tests/whole_programs.py $(PROGRAMS)

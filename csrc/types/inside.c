@@ -52,6 +52,9 @@ fl_inside_put_condition(PyObject *self, const fl_inside *inside, PyObject **cond
     return 0;
 }
 
+/* The Condition is kept as long as the object lives: those who wait go on waiting in its queue (I3), even if somebody
+ * assigns another one to `_cond`.  It is kept once an object: since fl_inside_put_condition found the object closed no
+ * Python code has run, and no other thread has had the critical section. */
 int
 fl_inside_open(PyObject *self, const fl_inside *inside, void (*open_core)(PyObject *self, fl_cond *cond))
 {
@@ -60,9 +63,6 @@ fl_inside_open(PyObject *self, const fl_inside *inside, void (*open_core)(PyObje
     FL_BEGIN_CRITICAL_SECTION(self);
     status = fl_inside_put_condition(self, inside, &condition); /* I1 */
     if (condition) {
-        /* Kept as long as the object lives: those who wait go on waiting in the condition's queue (I3), even if
-         * somebody assigns another one to `_cond`.  Set once an object, because since the object was found closed no
-         * Python code has run, and no other thread has had the critical section. */
         ((fl_instance *)self)->adopter = condition;
         open_core(self, &fl_condition_of(condition)->cond);
     }
