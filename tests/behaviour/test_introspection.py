@@ -620,3 +620,8 @@ def test_import_patches_nothing():
     for kind in KINDS:
         assert getattr(threading, kind) is not getattr(pyfastlock, kind)
     assert type(threading.Lock()).__module__ == "_thread"
+
+
+def test_nobody_waits_for_a_number():
+    with pytest.raises(TypeError, match="nobody waits for a int"):
+        pyfastlock._core._waiters(3)

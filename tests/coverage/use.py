@@ -5,8 +5,10 @@ import shutil
 import sys
 from pathlib import Path
 
-core = importlib.util.find_spec("pyfastlock._core")
-assert core is not None
-assert core.origin is not None
-shutil.copyfile(sys.argv[1], core.origin)
-shutil.copy(Path(__file__).parent / "sitecustomize.py", Path(core.origin).parents[1])
+package = importlib.util.find_spec("pyfastlock")  # imports nothing, so nothing is in use
+assert package is not None
+assert package.origin is not None
+folder = Path(package.origin).parent
+(core,) = folder.glob("_core*.so")
+shutil.copyfile(sys.argv[1], core)
+shutil.copy(Path(__file__).parent / "sitecustomize.py", folder.parent)
