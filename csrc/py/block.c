@@ -3,6 +3,7 @@
 #include "core/lot/spin.h"
 #include "core/thread.h"
 #include "platform/clock.h"
+#include "py/args.h"
 
 static void
 detach(fl_blocker *base)
@@ -135,8 +136,7 @@ main_thread_ident(void)
 {
     PyObject *ident = NULL;
     PyObject *low_level = PyImport_ImportModule("_thread");
-    PyObject *name = low_level ? PyUnicode_InternFromString("_get_main_thread_ident") : NULL;
-    PyObject *ask = name ? fl_get_optional_attr(low_level, name) : NULL;
+    PyObject *ask = low_level ? fl_optional_attribute(low_level, "_get_main_thread_ident") : NULL;
     if (ask) {
         ident = PyObject_CallNoArgs(ask);
     }
@@ -149,7 +149,6 @@ main_thread_ident(void)
         (void)Py_AddPendingCall(note_main_thread, NULL);
     }
     Py_XDECREF(ask);
-    Py_XDECREF(name);
     Py_XDECREF(low_level);
     return ident;
 }

@@ -49,20 +49,10 @@ enum { FL_FOREIGN_ATTEMPTS = 100 };
 /* How many locks find_method looks at: more than anybody stacks Conditions.  It ends the search in a circle of them. */
 enum { FL_FOREIGN_DEPTH = 100 };
 
-/* lock.name, a new reference; NULL without an exception where there is none; NULL with one where looking fails. */
-static PyObject *
-optional_method(PyObject *lock, const char *name)
-{
-    PyObject *text = PyUnicode_InternFromString(name);
-    PyObject *method = text ? fl_get_optional_attr(lock, text) : NULL;
-    Py_XDECREF(text);
-    return method;
-}
-
 PyObject *
 fl_foreign_call(PyObject *lock, const char *name, const char *otherwise, fl_call call)
 {
-    PyObject *method = optional_method(lock, name);
+    PyObject *method = fl_optional_attribute(lock, name);
     if (method == NULL) {
         return PyErr_Occurred() ? NULL : PyObject_CallMethod(lock, otherwise, NULL);
     }
@@ -116,7 +106,7 @@ ask(PyObject *method)
 int
 fl_foreign_is_owned(PyObject *lock)
 {
-    PyObject *method = optional_method(lock, "_is_owned");
+    PyObject *method = fl_optional_attribute(lock, "_is_owned");
     if (method == NULL) {
         return PyErr_Occurred() ? -1 : probe(lock);
     }
@@ -126,7 +116,7 @@ fl_foreign_is_owned(PyObject *lock)
 PyObject *
 fl_foreign_release_save(PyObject *lock)
 {
-    PyObject *method = optional_method(lock, "_release_save");
+    PyObject *method = fl_optional_attribute(lock, "_release_save");
     if (method) {
         PyObject *saved = PyObject_CallNoArgs(method);
         Py_DECREF(method);
@@ -139,7 +129,7 @@ int
 fl_foreign_acquire_restore(PyObject *lock, PyObject *saved)
 {
     PyObject *result;
-    PyObject *method = optional_method(lock, "_acquire_restore");
+    PyObject *method = fl_optional_attribute(lock, "_acquire_restore");
     if (method) {
         result = PyObject_CallOneArg(method, saved);
         Py_DECREF(method);
@@ -237,7 +227,7 @@ find_method(fl_state *state, PyObject *lock, wanted what, method *found)
         if (next || PyErr_Occurred()) {
             continue;
         }
-        found->call = optional_method(at, what.name);
+        found->call = fl_optional_attribute(at, what.name);
         if (found->call == NULL && what.otherwise && !PyErr_Occurred()) {
             what = (wanted){what.otherwise, NULL};
             found->call = PyObject_GetAttrString(at, what.name);
@@ -280,7 +270,7 @@ keep(PyObject **first)
 static int
 says_owned(PyObject *lock, PyObject **first)
 {
-    PyObject *method = optional_method(lock, "_is_owned");
+    PyObject *method = fl_optional_attribute(lock, "_is_owned");
     int owned = method ? ask(method) : -1;
     keep(first);
     return owned;

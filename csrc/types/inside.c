@@ -214,12 +214,8 @@ fl_inside_init_again(PyObject *self, const fl_inside *inside, PyObject *stdlib, 
         return -1;
     }
     PyObject *init = PyObject_GetAttrString(stdlib, "__init__");
-    PyObject *first = init ? PyTuple_Pack(1, self) : NULL;
-    PyObject *all = first ? PySequence_Concat(first, args) : NULL;
-    PyObject *result = all ? PyObject_Call(init, all, kwargs) : NULL;
+    PyObject *result = init ? fl_call_with_tuple(init, self, args, kwargs) : NULL;
     Py_XDECREF(result);
-    Py_XDECREF(all);
-    Py_XDECREF(first);
     Py_XDECREF(init);
     return result ? 0 : -1;
 }
