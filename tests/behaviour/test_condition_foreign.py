@@ -7,6 +7,7 @@ import multiprocessing
 import operator
 import sys
 import threading
+import time
 from collections import deque
 from multiprocessing.synchronize import SemLock
 
@@ -403,11 +404,17 @@ def test_a_function_in_c_that_raises_while_the_lock_is_held():
     cond = pyfastlock.Condition(lock)
     cond.acquire()
     asked = threading.Event()
-    trace = start(lambda: (asked.wait(DEADLINE), says.update({False: True})))
+
+    def release_late():
+        assert asked.wait(DEADLINE)
+        time.sleep(0.3)  # for more attempts than the wait makes without a pause
+        says[False] = True
+
+    other = start(release_late)
     lock.release = lambda: (asked.set(), Minimal.release(lock))
     with pytest.raises(TypeError, match="at least 1 argument"):
         cond.wait(0.01)
-    trace.join()
+    other.join()
 
 
 @pytest.mark.parametrize("timeout", [0, 5])
