@@ -13,8 +13,8 @@ QUICK := tests/behaviour tests/concurrency tests/signals tests/fork tests/lifeti
 ALSO ?= python3.11 python3.13t python3.15
 COUNTED := tests/arguments tests/behaviour tests/concurrency tests/signals tests/fork tests/lifetime tests/stress \
 	$(wildcard tests/faults) tests/project/test_stdlib_suite.py -k "not [stdlib and not -stdlib and not test_main"
-COUNTED_ALSO := tests/arguments tests/behaviour/test_bound_methods.py tests/behaviour/test_event.py tests/behaviour/test_barrier.py tests/lifetime \
-	tests/concurrency/test_free_threading.py tests/concurrency/test_locks_conditions.py tests/behaviour/test_creation.py -k "not [stdlib and not -stdlib"
+COUNTED_ALSO := tests/arguments tests/behaviour tests/lifetime tests/concurrency/test_free_threading.py \
+	tests/concurrency/test_locks_conditions.py -k "not [stdlib and not -stdlib and not test_main"
 GCOVR := gcovr==8.4
 
 TAG := $(shell $(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11); \
