@@ -10,6 +10,14 @@ HERD ?=
 # What test-busy runs: our side of what depends on how threads run.
 QUICK := tests/behaviour tests/concurrency tests/signals tests/fork tests/lifetime -k "not stdlib and not test_main"
 
+# What `make coverage` runs on the interpreter, and on others for the lines that only they need.
+ALSO ?= python3.11 python3.13t python3.15
+COUNTED := tests/arguments tests/behaviour tests/concurrency tests/signals tests/fork tests/lifetime tests/stress \
+	$(wildcard tests/faults) tests/project/test_stdlib_suite.py -k "not [stdlib and not -stdlib and not test_main"
+COUNTED_ALSO := tests/arguments tests/behaviour tests/lifetime tests/concurrency/test_free_threading.py \
+	tests/concurrency/test_locks_conditions.py -k "not [stdlib and not -stdlib and not test_main"
+GCOVR := gcovr==8.4
+
 TAG := $(shell $(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11); \
 	print("python%d.%d.%d" % sys.version_info[:3] + sys.abiflags)' 2>/dev/null)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
@@ -41,7 +49,8 @@ sanitized = if why=$$($(PYTHON) tests/sanitizers/run.py $(1) --why-not); then \
 	$(MAKE) --no-print-directory run-sanitized TOOL=$(1) PYFASTLOCK_DEV=1 $(2); else echo "SKIPPED $@: $$why"; fi
 
 .DELETE_ON_ERROR:
-.PHONY: $(shell sed -n 's/^\([a-z-]*\):.* [#][#] .*/\1/p' $(firstword $(MAKEFILE_LIST)))
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.* [#][#] .*/\1/p' $(firstword $(MAKEFILE_LIST))) \
+	run-sanitized counted
 
 help: ## this list (1 s)
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\) (\(.*\))$$/\1|\3|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -98,6 +107,25 @@ test-valgrind: ## run the C tests and the tests of behaviour under valgrind's me
 
 run-sanitized: $(ENV)/installed
 	@$(BIN)/python tests/sanitizers/run.py $(TOOL) --folder $(ENV)/$(TOOL) --compiler "$(COMPILER)" $(ARGS)
+
+coverage: ## say which lines of csrc/ the tests run; fails where one is missed that tests/coverage does not list (15 min)
+	@find build/coverage tests/c/build/coverage-* -name '*.gcda' -delete 2>/dev/null || true
+	@test -x build/coverage/tools/bin/gcovr || { $(PYTHON) -m venv --clear build/coverage/tools && \
+		build/coverage/tools/bin/python $(PIP) install $(GCOVR); }
+	@set -e; $(MAKE) --no-print-directory counted; \
+	for python in $(ALSO); do \
+		if command -v $$python >/dev/null; then $(MAKE) --no-print-directory counted PYTHON=$$python COUNTED='$(COUNTED_ALSO)'; \
+		else echo "SKIPPED $$python: it is not here, so the lines that only it needs are missed"; fi; done
+	@$(MAKE) --no-print-directory -C tests/c SAN=coverage
+	@build/coverage/tools/bin/gcovr --config tests/coverage/gcovr.cfg --json build/coverage/report.json
+	@$(PYTHON) tests/coverage/check.py build/coverage/report.json tests/coverage/uncovered.txt
+
+counted: COUNT = build/coverage/$(TAG)
+counted:
+	@$(MAKE) --no-print-directory install ENV=$(COUNT)
+	@$(MAKE) --no-print-directory -C tests/coverage PYTHON=$(PYTHON) FOLDER=$(CURDIR)/$(COUNT)/objects
+	@$(COUNT)/venv/bin/python -P tests/coverage/use.py $(COUNT)/objects/_core.so
+	PYTHONSAFEPATH=1 $(COUNT)/venv/bin/python -m pytest $(COUNTED) $(ARGS)
 
 test-programs: $(ENV)/installed ## run CPython's own tests of whole programs, as they are and patched (1 min)
 	$(BIN)/python tests/whole_programs.py $(PROGRAMS)

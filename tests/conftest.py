@@ -47,6 +47,17 @@ def handle() -> Iterator[Callable[[Callable[[], object]], None]]:
     ignore_signal()
 
 
+@pytest.fixture
+def forking_handler() -> Iterator[list[int]]:
+    """SIGUSR1 forks in the main thread; the list gets the pid, or 0 in the child."""
+    from concurrency import fork, ignore_signal, on_signal
+
+    pids: list[int] = []
+    on_signal(lambda: pids.append(fork()))
+    yield pids
+    ignore_signal()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--refleaks",

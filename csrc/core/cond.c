@@ -17,6 +17,13 @@ fl_cond_enqueue(fl_cond *cond, fl_waiter *waiter)
     (void)fl_lot_enqueue(waiter, cond, mark_parked, cond);
 }
 
+void
+fl_cond_enqueue_for_notification(fl_cond *cond, fl_waiter *waiter)
+{
+    waiter->wants_no_lock = true;
+    fl_cond_enqueue(cond, waiter);
+}
+
 typedef struct {
     fl_cond *cond;
     fl_cond_lock lock;
@@ -92,9 +99,8 @@ fl_cond_adopt(fl_cond *cond, const void *from, void (*done)(void *ctx), void *ct
     (void)fl_lot_requeue(from, cond, SIZE_MAX, adopt_waiter, adopt_done, &adopting);
 }
 
-/* The wait does not end as notified.  If the waiter was notified, another one gets its notification (C4). */
-static void
-pass_on(fl_cond *cond, fl_cond_lock lock, const fl_waiter *waiter)
+void
+fl_cond_pass_on(fl_cond *cond, const fl_waiter *waiter, fl_cond_lock lock)
 {
     if (waiter->notified) {
         (void)fl_cond_notify(cond, 1, lock);
@@ -141,7 +147,7 @@ wait_as(fl_cond *cond, fl_cond_lock lock, fl_waiter *waiter, int64_t deadline_ns
         if (!fl_lot_cancel(waiter)) {
             decline(lock, waiter);
         }
-        pass_on(cond, lock, waiter);
+        fl_cond_pass_on(cond, waiter, lock);
         return FL_COND_NOT_HELD;
     }
     lock_goal ctx = {waiter, lock};
@@ -156,12 +162,12 @@ wait_as(fl_cond *cond, fl_cond_lock lock, fl_waiter *waiter, int64_t deadline_ns
         waiter->since_ns = 0;
     }
     if (fl_lock_wait_as(&lock.ops->wait, lock.lock, waiter, FL_DEADLINE_NEVER, blocker_back) != FL_LOCK_ACQUIRED) {
-        pass_on(cond, lock, waiter);
+        fl_cond_pass_on(cond, waiter, lock);
         return FL_COND_LOCK_LOST;
     }
     lock.ops->restore(lock.lock, depth);
     if (waited == FL_WAIT_GIVEN_UP) {
-        pass_on(cond, lock, waiter);
+        fl_cond_pass_on(cond, waiter, lock);
         return FL_COND_GIVEN_UP;
     }
     return waiter->notified ? FL_COND_NOTIFIED : FL_COND_TIMED_OUT;

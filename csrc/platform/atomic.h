@@ -22,9 +22,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "platform/compiler.h"
+
 typedef _Atomic(uint32_t) fl_atomic_u32;
-typedef _Atomic(uint64_t) fl_atomic_u64;
+typedef _Atomic(uint64_t) fl_atomic_u64 FL_ALIGNED(8);
 typedef _Atomic(const void *) fl_atomic_ptr;
+
+/* Without the attribute GCC puts it at any multiple of 4 in a structure on i386.  Where it crosses a cache line there,
+ * each access stops all processors, or ends the process. */
+_Static_assert(_Alignof(struct { fl_atomic_u64 word; }) == 8, "a word never crosses a cache line");
 
 static inline uint32_t
 fl_load_relaxed_u32(fl_atomic_u32 *word)

@@ -14,19 +14,16 @@ fl_semaphore_key(PyObject *self)
 
 static const fl_inside inside;
 
+static void
+open_core(PyObject *self, fl_cond *cond)
+{
+    fl_sema_open(fl_semaphore_core(self), cond);
+}
+
 static int
 open_semaphore(PyObject *self)
 {
-    int status;
-    PyObject *condition;
-    FL_BEGIN_CRITICAL_SECTION(self);
-    status = fl_inside_put_condition(self, &inside, &condition); /* I1 */
-    if (condition) {
-        fl_inside_set_adopter(self, condition);
-        fl_sema_open(fl_semaphore_core(self), &fl_condition_of(condition)->cond); /* I2, I3 */
-    }
-    FL_END_CRITICAL_SECTION();
-    return status;
+    return fl_inside_open(self, &inside, open_core);
 }
 
 static PyObject *
