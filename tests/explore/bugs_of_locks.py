@@ -226,14 +226,14 @@ LOCK_BUGS = [
     Bug(
         "a wait that is given up keeps its notification",
         COND,
-        "        pass_on(cond, lock, waiter);\n        return FL_COND_GIVEN_UP;",
+        "        fl_cond_pass_on(cond, waiter, lock);\n        return FL_COND_GIVEN_UP;",
         "        return FL_COND_GIVEN_UP;",
         "cond-gives-up",
     ),
     Bug(
         "a wait that cannot take its lock back keeps its notification",
         COND,
-        "        pass_on(cond, lock, waiter);\n        return FL_COND_LOCK_LOST;",
+        "        fl_cond_pass_on(cond, waiter, lock);\n        return FL_COND_LOCK_LOST;",
         "        return FL_COND_LOCK_LOST;",
         "cond-lock-lost --gil",
     ),

@@ -88,8 +88,8 @@ WAITS = [
     Bug(
         "a condition variable does not tell that its wait has timed out",
         "platform/timed_cond.c",
-        '        fl_fatal("pthread_cond_timedwait", error);\n    }\n    return error;',
-        '        fl_fatal("pthread_cond_timedwait", error);\n    }\n    return 0;',
+        "        fl_fatal(TIMED_WAIT, error);\n    }\n    return error;",
+        "        fl_fatal(TIMED_WAIT, error);\n    }\n    return 0;",
         "park-timed",
         "condvar",
     ),

@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 ex_state ex;
 
@@ -30,66 +28,6 @@ static bool is_cut; /* it has come to a state that was there before */
 
 static ex_figures *figures;
 
-/* ---- states (X4) ---- */
-
-static uint64_t *states; /* open addressing; 0: empty */
-static size_t state_mask;
-
-static void
-forget_states(int bits)
-{
-    size_t count = (size_t)1 << bits;
-    if (states) {
-        munmap(states, (state_mask + 1) * sizeof *states);
-    }
-    states = mmap(NULL, count * sizeof *states, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (states == MAP_FAILED) {
-        perror("explore: mmap");
-        exit(2);
-    }
-    state_mask = count - 1;
-}
-
-static bool is_new_state(uint64_t hash);
-
-static void
-grow_states(void)
-{
-    uint64_t *old = states;
-    size_t count = state_mask + 1;
-    states = NULL;
-    int bits = 0;
-    while ((size_t)1 << bits <= count) {
-        bits++;
-    }
-    forget_states(bits);
-    figures->states = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (old[i]) {
-            (void)is_new_state(old[i]);
-        }
-    }
-    munmap(old, count * sizeof *old);
-}
-
-static bool
-is_new_state(uint64_t hash)
-{
-    hash |= hash == 0;
-    size_t i = hash & state_mask;
-    while (states[i] != 0) {
-        if (states[i] == hash) {
-            return false;
-        }
-        i = (i + 1) & state_mask;
-    }
-    states[i] = hash;
-    if (++figures->states > state_mask / 2) {
-        grow_states();
-    }
-    return true;
-}
-
 static int
 choose(int options, bool looks_at_state)
 {
@@ -99,7 +37,7 @@ choose(int options, bool looks_at_state)
     if (made < known) {
         return choices[made++].chosen;
     }
-    if (looks_at_state && states && !is_new_state(ex_memory_hash())) {
+    if (looks_at_state && ex_states_are_kept() && !ex_states_add(ex_memory_hash())) {
         is_cut = true;
         return 0;
     }
@@ -412,7 +350,7 @@ show_life(void)
                 "  %s: %" PRIu64 " schedules, %" PRIu64 " states so far\n",
                 ex.scenario->name,
                 figures->runs,
-                figures->states);
+                ex_states_count());
     }
 }
 
@@ -427,11 +365,8 @@ ex_search(uint64_t most_runs, bool use_states, ex_figures *found)
     for (;;) {
         known = 0;
         ex.restarts = false;
-        figures->states = 0;
         figures->runs = 0;
-        if (use_states) {
-            forget_states(16);
-        }
+        ex_states_begin(use_states);
         do {
             run();
             figures->runs++;
@@ -469,139 +404,4 @@ ex_repeat(const char *text)
             return ex.failure == NULL;
         }
     }
-}
-
-/* ---- for scenarios ---- */
-
-bool
-ex_has_gil(void)
-{
-    return ex.gil;
-}
-
-int
-ex_self(void)
-{
-    return ex.in_thread && ex.current < EX_THREADS_MAX ? ex.current : -1;
-}
-
-bool
-ex_has_ended(int thread)
-{
-    return ex.thread[thread].status != EX_READY;
-}
-
-bool
-ex_is_blocked(int thread)
-{
-    return ex.thread[thread].status == EX_READY && !ex_can_go_on(&ex.thread[thread]);
-}
-
-bool
-ex_is_at(int thread, const void *object)
-{
-    return ex.thread[thread].status == EX_READY && ex.thread[thread].op != EX_OP_NONE &&
-           ex.thread[thread].object == object;
-}
-
-int
-ex_sleeping_places(const void **list, int most)
-{
-    for (int i = 0; i < ex.place_count && i < most; i++) {
-        list[i] = ex.places[i];
-    }
-    return ex.place_count;
-}
-
-int
-ex_blocks(void)
-{
-    return ex.blocks;
-}
-
-_Noreturn void
-ex_exit(void)
-{
-    ex_trace_note("thread %d ends here", ex.current);
-    ex_thread_end();
-}
-
-void
-ex_set_tick(int64_t ns)
-{
-    ex.tick_ns = ns;
-}
-
-int64_t
-ex_now_ns(void)
-{
-    return ex.now_ns;
-}
-
-int
-ex_lapses(void)
-{
-    return ex.used.lapses;
-}
-
-/* Nobody sleeps on the stack of a thread that is not there. */
-static void
-forget_places(int thread)
-{
-    for (int i = 0; i < ex.place_count; i++) {
-        const unsigned char *place = ex.places[i];
-        if (place >= ex_stack_begin(thread) && place < ex_stack_end(thread)) {
-            ex.places[i--] = ex.places[--ex.place_count];
-        }
-    }
-}
-
-void
-ex_forget_others(void)
-{
-    for (int i = 0; i < ex.threads; i++) {
-        if (i != ex.current && ex.thread[i].status == EX_READY) {
-            ex.thread[i].status = EX_MISSING;
-            forget_places(i);
-        }
-    }
-    ex_order_after_all();
-}
-
-void
-ex_start(int number, void (*body)(int))
-{
-    EX_CHECK(ex.thread[number].status != EX_READY);
-    ex_thread_make(number, body, number);
-    ex_order_start(number);
-}
-
-bool
-ex_fork(void)
-{
-    ex.fork_before();
-    bool is_child = ex_choose(2) == 1;
-    ex_trace_note("thread %d goes on in the %s of a fork", ex.current, is_child ? "child" : "parent");
-    if (is_child) {
-        ex_forget_others();
-        ex.fork_in_child();
-    }
-    else {
-        ex.fork_in_parent();
-    }
-    return is_child;
-}
-
-int
-ex_choose(int count)
-{
-    ex_thread *thread = &ex.thread[ex.current];
-    if (ex.current == EX_SETTER || count == 1) {
-        return 0;
-    }
-    thread->op = EX_OP_CHOOSE;
-    thread->options = count;
-    ex_thread_yield();
-    thread->op = EX_OP_NONE;
-    return thread->chosen;
 }

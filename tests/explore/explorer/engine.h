@@ -1,11 +1,13 @@
 /* The explorer's own rooms, for each other.
  *
  *   engine.c    the search: which thread goes on, and what happens to it
+ *   states.c    which states were there before
  *   threads.c   the threads: one coroutine each
  *   memory.c    what a run may touch, and how its state is told from another one's
  *   races.c     happens-before: which plain accesses are not ordered
  *   accesses.c  what the compiler calls instead of its own runtime: for each access to memory
  *   system.c    what the core calls instead of the system
+ *   calls.c     what a scenario calls
  *   trace.c     what is printed of a failed run
  *   main.c      the command line
  *
@@ -106,7 +108,7 @@ extern ex_state ex;
 
 /* What one search has found. */
 typedef struct {
-    uint64_t runs, steps, states, restarts;
+    uint64_t runs, steps, restarts;
     int deepest;
     bool complete; /* nothing was left out */
 } ex_figures;
@@ -119,6 +121,16 @@ bool ex_repeat(const char *choices);
 
 /* Prints the choices of the last run. */
 void ex_print_choices(void);
+
+/* ---- states.c ---- */
+
+/* Forgets all states; `kept`: whether those that follow are noted. */
+void ex_states_begin(bool kept);
+bool ex_states_are_kept(void);
+
+/* Notes the state with that hash, and returns whether it is new. */
+bool ex_states_add(uint64_t hash);
+uint64_t ex_states_count(void);
 
 /* ---- threads.c ---- */
 

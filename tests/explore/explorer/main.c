@@ -180,7 +180,7 @@ main(int count, char **words)
            ex.scenario->name,
            ex.gil ? " --gil" : "",
            figures.runs,
-           figures.states,
+           ex_states_count(),
            figures.steps,
            figures.deepest,
            seconds,
