@@ -12,7 +12,7 @@ QUICK := tests/behaviour tests/concurrency tests/signals tests/fork tests/lifeti
 # What `make coverage` runs on the interpreter, and on others for the lines that only they need.
 ALSO ?= python3.11 python3.13t python3.15
 COUNTED := tests/arguments tests/behaviour tests/concurrency tests/signals tests/fork tests/lifetime tests/stress \
-	$(wildcard tests/faults) tests/project/test_stdlib_suite.py -k "not [stdlib and not -stdlib and not test_main"
+	tests/faults tests/project/test_stdlib_suite.py -k "not [stdlib and not -stdlib and not test_main"
 COUNTED_ALSO := tests/arguments tests/behaviour tests/lifetime tests/concurrency/test_free_threading.py \
 	tests/concurrency/test_locks_conditions.py -k "not [stdlib and not -stdlib and not test_main"
 GCOVR := gcovr==8.4
@@ -26,7 +26,7 @@ BIN := $(ENV)/venv/bin
 TOOLS := $(ENV)/tools/bin
 PIP := -m pip --quiet --disable-pip-version-check
 SDIST := build/sdist/pyfastlock-$(VERSION).tar.gz
-C_FILES := $(shell find csrc tests/c benchmarks -name '*.[ch]')
+C_FILES := $(shell find csrc tests benchmarks -name '*.[ch]')
 CONTENTS := $(shell find csrc pyfastlock -name '*.[ch]' -o -name '*.py' -o -name '*.pyi') \
 	pyproject.toml setup.py MANIFEST.in README.md LICENSE
 
@@ -38,8 +38,7 @@ install = $(1) -c 'import tomllib; project = tomllib.load(open("pyproject.toml",
 	print(*project["optional-dependencies"]["$(2)"], sep="\n")' | $(1) $(PIP) install --requirement /dev/stdin
 
 .DELETE_ON_ERROR:
-
-.PHONY: help test test-busy test-c coverage counted test-programs test-packages test-packages-quick test-wheel bench bench-all bench-smoke bench-parker lint stubtest format install dist clean
+.PHONY: help test test-busy test-faults test-c coverage counted test-programs test-packages test-packages-quick test-wheel bench bench-all bench-smoke bench-parker lint stubtest format install dist clean
 
 help: ## this list (1 s)
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\) (\(.*\))$$/\1|\3|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -62,6 +61,10 @@ test: $(ENV)/installed ## run the tests (3 min)
 
 test-busy: $(ENV)/installed ## run the tests that depend on how threads run beside four busy loops (3 min)
 	PYTHONSAFEPATH=1 $(BIN)/python tests/busy.py $(QUICK) $(ARGS)
+
+test-faults: $(ENV)/installed ## let calls fail, of Python and of the system, one after the other: the settings that take long, too (1 min)
+	@$(MAKE) --no-print-directory -C tests/c SAN=none ONLY="test_faults% test_small_stack"
+	PYFASTLOCK_FAULTS=1 $(PYTEST) tests/faults -rP -o faulthandler_timeout=600 $(ARGS)
 
 test-c: ## run the core's C tests: plain, under ThreadSanitizer, under AddressSanitizer and UBSan (3 min)
 	@$(MAKE) --no-print-directory -C tests/c SAN=none

@@ -1,7 +1,6 @@
 #include "core/cond.h"
 
 #include "core/lot/parking_lot.h"
-#include "core/thread.h"
 #include "platform/clock.h"
 
 static bool
@@ -174,25 +173,32 @@ wait_as(fl_cond *cond, fl_cond_lock lock, fl_waiter *waiter, int64_t deadline_ns
     return waiter->notified ? FL_COND_NOTIFIED : FL_COND_TIMED_OUT;
 }
 
-fl_cond_result
-fl_cond_give_way(fl_cond_lock lock, fl_blocker *blocker_back)
+static fl_cond_result
+give_way_as(fl_cond_lock lock, fl_waiter *waiter, fl_blocker *blocker_back)
 {
-    if (fl_thread_register() == 0) {
-        return FL_COND_NO_MEMORY; /* before the lock is released */
-    }
     uint64_t depth = lock.ops->release_all(lock.lock, NULL);
     if (depth == 0) {
         return FL_COND_NOT_HELD;
     }
-    fl_lock_result taken = lock.ops->wait.try_lock(lock.lock, NULL);
-    while (taken == FL_LOCK_BUSY || taken == FL_LOCK_NO_MEMORY) { /* it has to be taken back */
-        taken = fl_lock_wait(&lock.ops->wait, lock.lock, FL_DEADLINE_NEVER, blocker_back);
-    }
-    if (taken != FL_LOCK_ACQUIRED) {
+    if (fl_lock_wait_as(&lock.ops->wait, lock.lock, waiter, FL_DEADLINE_NEVER, blocker_back) != FL_LOCK_ACQUIRED) {
         return FL_COND_LOCK_LOST;
     }
     lock.ops->restore(lock.lock, depth);
     return FL_COND_TIMED_OUT;
+}
+
+/* The waiter, which is rarely needed, is set up before the lock is released: afterwards the lock has to be taken back,
+ * and a lack of resources would be too late. */
+fl_cond_result
+fl_cond_give_way(fl_cond_lock lock, fl_blocker *blocker_back)
+{
+    fl_waiter waiter;
+    if (fl_waiter_init(&waiter, false) != 0) {
+        return FL_COND_NO_MEMORY;
+    }
+    fl_cond_result result = give_way_as(lock, &waiter, blocker_back);
+    fl_waiter_fini(&waiter);
+    return result;
 }
 
 fl_cond_result

@@ -159,6 +159,9 @@ fl_check_with_stdlib(fl_stdlib stdlib, bool acquired, const char *method, fl_cal
     fl_state *state = fl_state_of(stdlib.self);
     PyObject *lock = PyObject_CallNoArgs(stdlib.recursive ? state->stdlib_rlock : state->stdlib_lock);
     if (lock == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_RuntimeError)) { /* "can't allocate lock", in some versions */
+            PyErr_NoMemory();
+        }
         return -1;
     }
     if (acquired) {

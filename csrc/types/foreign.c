@@ -11,7 +11,8 @@
  *     end.  A Condition hands its calls on to its lock; so find_method follows Conditions of ours and of the standard
  *     library down to the lock that they stand on.
  * F2  A method written in C that raises has not done its work: it is called again.  Because of F1 this is the usual
- *     case, also for Conditions over locks of ours and of the standard library.
+ *     case, also for Conditions over locks of ours and of the standard library.  One exception proves nothing: a
+ *     `_release_save` that raises MemoryError may have released the lock before it made its result.
  * F3  A method written in Python, or another callable, may raise before its work or after it.  Then is_held collects
  *     answers that prove something, once a millisecond:
  *       - `_is_owned` says no: we do not hold the lock.  A yes proves nothing, because the method may ask whether any
@@ -85,11 +86,16 @@ release(PyObject *lock)
 static int
 probe(PyObject *lock)
 {
-    int acquired = try_to_take(lock);
-    if (acquired <= 0) {
-        return acquired < 0 ? -1 : 1;
+    PyObject *let_go = PyObject_GetAttrString(lock, "release"); /* after the attempt a lack of memory is too late */
+    int acquired = let_go ? try_to_take(lock) : -1;
+    int held = acquired == 0 ? 1 : acquired < 0 ? -1 : 0;
+    if (acquired > 0) {
+        PyObject *result = PyObject_CallNoArgs(let_go);
+        Py_XDECREF(result);
+        held = result ? 0 : -1;
     }
-    return release(lock);
+    Py_XDECREF(let_go);
+    return held;
 }
 
 /* Calls `method`, which is `_is_owned`, and drops the caller's reference to it: 1, 0, or -1 with an exception. */
@@ -371,8 +377,9 @@ static void
 undo_release(PyObject *lock, const methods *use, PyObject **first)
 {
     const method *take = use->let_go.is_saving ? &use->acquire : &use->take;
+    bool is_in_doubt = !use->let_go.is_in_c || PyErr_ExceptionMatches(PyExc_MemoryError); /* F2 */
     keep(first);
-    if (!use->let_go.is_in_c && !is_held(lock, take->is_saving, first)) {
+    if (is_in_doubt && !is_held(lock, take->is_saving, first)) {
         take_back(lock, take, Py_None, first);
     }
 }
