@@ -13,7 +13,7 @@ QUICK := tests/behaviour tests/concurrency tests/signals tests/fork tests/lifeti
 # What `make coverage` runs on the interpreter, and on others for the lines that only they need.
 ALSO ?= python3.11 python3.13t python3.15
 COUNTED := tests/arguments tests/behaviour tests/concurrency tests/signals tests/fork tests/lifetime tests/stress \
-	$(wildcard tests/faults) tests/project/test_stdlib_suite.py -k "not [stdlib and not -stdlib and not test_main"
+	tests/faults tests/project/test_stdlib_suite.py -k "not [stdlib and not -stdlib and not test_main"
 COUNTED_ALSO := tests/arguments tests/behaviour tests/lifetime tests/concurrency/test_free_threading.py \
 	tests/concurrency/test_locks_conditions.py -k "not [stdlib and not -stdlib and not test_main"
 GCOVR := gcovr==8.4
@@ -28,7 +28,7 @@ BIN := $(ENV)/venv/bin
 TOOLS := $(ENV)/tools/bin
 PIP := -m pip --quiet --disable-pip-version-check
 SDIST := build/sdist/pyfastlock-$(VERSION).tar.gz
-C_FILES := $(shell find csrc tests/c tests/explore tests/sanitizers benchmarks -name '*.[ch]')
+C_FILES := $(shell find csrc tests benchmarks -name '*.[ch]' -not -path '*/build/*')
 # With its name, the flags are in every call of the compiler: setup.py's probes are linked, too.  UBSan's library takes its
 # settings from the environment only where it is the extension's own and does not call into AddressSanitizer's.
 FLAGS_address := -fsanitize=address,undefined -static-libubsan -Wl,-Bsymbolic

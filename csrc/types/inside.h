@@ -74,9 +74,9 @@ PyObject *fl_inside_put(PyObject *self, const char *name, PyObject *value);
  * thread has opened the object meanwhile.  Returns 0, or -1 with an exception. */
 int fl_inside_put_condition(PyObject *self, const fl_inside *inside, PyObject **condition);
 
-/* Opens a closed object whose core moves those who wait to a condition of the core: puts a Condition there as above, and
- * calls open_core(self, the core of that Condition), which does I2 and I3 in one step and runs no Python code.  0, or -1
- * with an exception. */
+/* Opens a closed object whose core moves those who wait to a condition of the core: puts a Condition there as above,
+ * and calls open_core(self, the core of that Condition), which does I2 and I3 in one step and runs no Python code.  0,
+ * or -1 with an exception. */
 int fl_inside_open(PyObject *self, const fl_inside *inside, void (*open_core)(PyObject *self, fl_cond *cond));
 
 /* Returns whether __init__ may make this unborn object a closed one: 1, 0, or -1 with an exception.  It may not where
