@@ -45,7 +45,7 @@ test_k1_woken_waiter_tries_before_it_polls(void)
 static void
 test_poll_gives_up_before_the_sleep(void)
 {
-    fl_mutex mutex = {FL_MUTEX_HELD};
+    static fl_mutex mutex = {FL_MUTEX_HELD}; /* nowhere where an earlier test had one, which would be backed off from */
     fake_blocker blocker = make_fake_blocker(true, give_up, NULL);
     CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops.wait, &mutex, FL_DEADLINE_NEVER, &blocker.base), FL_LOCK_GIVEN_UP);
     CHECK_EQUAL(blocker.polls, 1);
