@@ -30,7 +30,7 @@ install = $(1) -c 'import tomllib; project = tomllib.load(open("pyproject.toml",
 	print(*project["optional-dependencies"]["$(2)"], sep="\n")' | $(1) $(PIP) install --requirement /dev/stdin
 
 .DELETE_ON_ERROR:
-.PHONY: help test test-busy test-c test-programs test-packages test-packages-quick test-wheel bench bench-all bench-smoke bench-parker lint stubtest format install dist clean
+.PHONY: help test test-model test-busy test-c test-programs test-packages test-packages-quick test-wheel bench bench-all bench-smoke bench-parker lint stubtest format install dist clean
 
 help: ## this list (1 s)
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\) (\(.*\))$$/\1|\3|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -50,6 +50,9 @@ help: ## this list (1 s)
 
 test: $(ENV)/installed ## run the tests (3 min)
 	$(PYTEST) $(ARGS)
+
+test-model: $(ENV)/installed ## run programs of random calls beside a plain model, 300 for each type (2 min)
+	PYFASTLOCK_MODEL_EXAMPLES=$${PYFASTLOCK_MODEL_EXAMPLES:-300} $(PYTEST) tests/model $(ARGS)
 
 test-busy: $(ENV)/installed ## run the tests that depend on how threads run beside four busy loops (3 min)
 	PYTHONSAFEPATH=1 $(BIN)/python tests/busy.py $(QUICK) $(ARGS)
