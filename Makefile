@@ -30,7 +30,7 @@ install = $(1) -c 'import tomllib; project = tomllib.load(open("pyproject.toml",
 	print(*project["optional-dependencies"]["$(2)"], sep="\n")' | $(1) $(PIP) install --requirement /dev/stdin
 
 .DELETE_ON_ERROR:
-.PHONY: help test test-model test-busy test-c test-programs test-packages test-packages-quick test-wheel bench bench-all bench-smoke bench-parker lint stubtest format install dist clean
+.PHONY: help test test-model test-busy test-c mutate test-programs test-packages test-packages-quick test-wheel bench bench-all bench-smoke bench-parker lint stubtest format install dist clean
 
 help: ## this list (1 s)
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\) (\(.*\))$$/\1|\3|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -61,6 +61,9 @@ test-c: ## run the core's C tests: plain, under ThreadSanitizer, under AddressSa
 	@$(MAKE) --no-print-directory -C tests/c SAN=none
 	@$(MAKE) --no-print-directory -C tests/c SAN=thread
 	@$(MAKE) --no-print-directory -C tests/c SAN=address
+
+mutate: $(ENV)/installed ## plant 400 small faults in the C code, one at a time; each must be found by a test (2 h)
+	$(BIN)/python tests/mutation/run.py --python $(BIN)/python $(ARGS)
 
 test-programs: $(ENV)/installed ## run CPython's own tests of whole programs, as they are and patched (1 min)
 	$(BIN)/python tests/whole_programs.py $(PROGRAMS)

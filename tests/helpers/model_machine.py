@@ -37,6 +37,9 @@ MOMENT = 0.001
 EXAMPLES = int(os.environ.get("PYFASTLOCK_MODEL_EXAMPLES") or 0)
 """How many programs each machine runs; 0 is for a few, which are the same each time."""
 
+PHASES = [Phase.generate, Phase.shrink]
+"""What hypothesis does; tests/mutation leaves out what makes a program shorter."""
+
 TRACE = bool(os.environ.get("PYFASTLOCK_MODEL_TRACE"))
 """Whether each step is printed before it is done, for a program that ends the process."""
 
@@ -321,7 +324,7 @@ def check(machine: Callable[[], Machine], examples: int) -> None:
             derandomize=not EXAMPLES,
             database=None,
             deadline=None,
-            phases=[Phase.generate, Phase.shrink],
+            phases=PHASES,
             suppress_health_check=list(HealthCheck),
         ),
     )
