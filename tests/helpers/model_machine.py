@@ -12,6 +12,7 @@ which is enough to show that the model is right.
 
 from __future__ import annotations
 
+import itertools
 import os
 import queue
 import re
@@ -260,24 +261,39 @@ class Machine(RuleBasedStateMachine):
 
     # --- The end ---
 
-    def let_go(self, worker: Worker) -> Callable[[], Any] | None:
-        """What an idle thread calls to let others go; None if nothing helps but another one."""
+    def let_go(self) -> Callable[[], Any]:
+        """What an idle thread calls to let another one go."""
         raise NotImplementedError
 
+    def sleepers(self) -> int:
+        return sum(worker.busy for worker in self.workers)
+
     def teardown(self) -> None:
-        """Whoever waits is let go, also after a failure, where there may be no way to do it."""
+        """Whoever waits is let go, also after a failure, where there may be no way to do it.
+
+        One after the other: threading's locks may not be released by one thread while they are
+        being handed to another one.
+        """
         deadline = time.monotonic() + Limit.seconds
-        while any(worker.busy for worker in self.workers) and time.monotonic() < deadline:
-            for worker in self.workers:
-                if worker.acting:
-                    worker.end_action(well=True)
-                if not worker.busy:
-                    worker.idle = True
-                    call = self.let_go(worker)
-                    if call is not None:
-                        worker.begin(call)
-            time.sleep(0.0001)
-        if any(worker.busy for worker in self.workers):
+        for worker in itertools.cycle(self.workers):
+            if not self.sleepers() or time.monotonic() > deadline:
+                break
+            if worker.acting:
+                worker.end_action(well=True)
+            if not worker.busy:
+                worker.idle = True
+                before = self.sleepers()
+                worker.begin(self.let_go())
+                moment = time.monotonic() + SETTLE / 4
+                while worker.busy or (
+                    worker.result == ("returns", None)
+                    and self.sleepers() == before
+                    and time.monotonic() < moment
+                ):
+                    if time.monotonic() > deadline:
+                        break
+                    time.sleep(0.0001)
+        if self.sleepers():
             for worker in self.workers:
                 worker.inbox.put(None)
         else:

@@ -64,7 +64,7 @@ class EventMachine(Machine):
     def visible(self) -> dict[str, Any]:
         return {"is_set": self.event.is_set()}
 
-    def let_go(self, worker: Any) -> Any:
+    def let_go(self) -> Any:
         return self.event.set
 
 
@@ -129,7 +129,7 @@ class SemaphoreMachine(Machine):
     def visible(self) -> dict[str, Any]:
         return {"value": self.semaphore._value}
 
-    def let_go(self, worker: Any) -> Any:
+    def let_go(self) -> Any:
         return self.semaphore.release
 
 
@@ -181,7 +181,7 @@ class BarrierMachine(Machine):
     def visible(self) -> dict[str, Any]:
         return {"broken": self.barrier.broken, "waiting": self.barrier.n_waiting}
 
-    def let_go(self, worker: Any) -> Any:
+    def let_go(self) -> Any:
         return self.barrier.abort
 
 

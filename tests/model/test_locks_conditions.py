@@ -50,6 +50,7 @@ class Locks(Machine):
     objects: list[Any]
     lock: Any
     conditions: tuple[Any, ...] = ()
+    flag = 0  # what the predicates of wait_for() look at
 
     def __init__(self, impl: ModuleType, kind: str):
         super().__init__(impl)
@@ -74,14 +75,16 @@ class Locks(Machine):
     def holder(self) -> int | None:
         return self.models[0].holder
 
-    def let_go(self, worker: Any) -> Any:
+    def let_go(self) -> Any:
         def release() -> None:
+            self.flag = 1
             if self.lock.acquire(False):
                 for cond in self.conditions:
                     cond.notify_all()
-            self.flag = 1
-            while True:
                 self.lock.release()
+                if self.kind == "Lock":
+                    return
+            self.lock.release()
 
         return release
 
@@ -144,8 +147,6 @@ CONDITION = (
 
 class ConditionMachine(Locks):
     """Two conditions on one lock."""
-
-    flag = 0
 
     @initialize()
     def create(self) -> None:

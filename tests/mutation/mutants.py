@@ -23,9 +23,7 @@ LEFT_OUT = {
 """Files with few mutants that a test could tell from the code: nothing but speed depends on them.
 They have tests of their own."""
 
-SPEED_ALONE = re.compile(
-    r"\bfl_(spin|back_off|pause|prefetch)\w*\(|\bis_woken_with_all\b|\bPyType_Modified\b"
-)
+SPEED_ALONE = re.compile(r"\bfl_(spin|back_off)\w*\(|\bis_woken_with_all\b|waker\b")
 """Lines that only make something faster, as a call of the files above."""
 
 ORDERINGS = {
