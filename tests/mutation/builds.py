@@ -163,7 +163,7 @@ class CoreBuild(Build):
 
     def link_program(self, program: str, made: Path, to: Path | None = None) -> None:
         to = to or self.executable(program)
-        here = f"-Wl,-rpath,{self.folder}"
+        here = "-Wl,-rpath,$ORIGIN"
         run(["gcc", "-pthread", "-o", to, made, "libcore.so", here], self.folder)
 
     def executable(self, program: str) -> Path:

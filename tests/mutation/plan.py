@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builds import ROOT
+from mutants import Mutant
 
 
 @dataclass(frozen=True)
 class Stage:
     """Tests that are run together."""
 
-    runner: str  # "c", "c condvar", "explore", "litmus" or "pytest"
+    runner: str  # "c", "c condvar", "explore", "litmus", "pytest" or "refleaks"
     what: tuple[str, ...]
 
 
@@ -108,11 +109,20 @@ AREAS = [
 ]
 
 
-def stages_for(path: str, kind: str) -> list[Stage]:
-    if kind == "ordering":
+LEAKS = re.compile(r"\w(DECREF|CLEAR|FREE|Free|free)\w*\(")
+"""What a mutant that drops it leaves behind shows only where references are counted."""
+
+
+def stages_for(mutant: Mutant, *, debug: bool) -> list[Stage]:
+    """`debug`: whether there is an interpreter that counts references."""
+    path = mutant.path
+    if mutant.kind == "ordering":
         return litmus_stages(path)
     row = next(makers for pattern, makers in AREAS if re.match(pattern, path))
-    return [stage for make in row for stage in make(path)]
+    stages = [stage for make in row for stage in make(path)]
+    if debug and path.startswith(("csrc/py/", "csrc/types/")) and LEAKS.search(mutant.before[0]):
+        stages.append(Stage("refleaks", python_stages(path)[0].what))
+    return stages
 
 
 def has_orderings() -> bool:
