@@ -19,12 +19,14 @@ import re
 import sys
 import threading
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, configuration, note, settings, strategies
+from hypothesis.errors import HypothesisWarning
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 from model_plain import THREADS, Model, Result, outcomes
 from support import DEBUG_BUILD, SETTLE, is_ours, stdlib_condition
@@ -332,16 +334,19 @@ def check(machine: Callable[[], Machine], examples: int) -> None:
     Limit.seconds = PATIENCE
     counts["machines"] += 1
     counts["failed"] += 1  # until it has not
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=EXAMPLES or max(1, examples // (4 if DEBUG_BUILD else 1)),
-            stateful_step_count=30,
-            derandomize=not EXAMPLES,
-            database=None,
-            deadline=None,
-            phases=PHASES,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    with warnings.catch_warnings():
+        # On Python 3.15 it takes a generator of its own for one that nobody keeps.
+        warnings.simplefilter("ignore", HypothesisWarning)
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=EXAMPLES or max(1, examples // (4 if DEBUG_BUILD else 1)),
+                stateful_step_count=30,
+                derandomize=not EXAMPLES,
+                database=None,
+                deadline=None,
+                phases=PHASES,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
     counts["failed"] -= 1
