@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -113,9 +114,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--refleaks"):
         import refleaks
 
-        elsewhere = [item for item in items if item.path.name in refleaks.ELSEWHERE]
+        elsewhere = [item for item in items if refleaks.ELSEWHERE & set(item.path.parts[-2:])]
         config.hook.pytest_deselected(items=elsewhere)
-        items[:] = [item for item in items if item.path.name not in refleaks.ELSEWHERE]
+        items[:] = [item for item in items if item not in elsewhere]
     for item in items:
         for mark in item.iter_markers("fails_on_stdlib"):
             callspec = getattr(item, "callspec", None)
@@ -165,6 +166,13 @@ def no_stray_threads(request: pytest.FixtureRequest) -> Iterator[None]:
             raise AssertionError(f"{thread.name} still runs; it is at\n{thread.stack()}")
         if not thread.observed:
             thread.join()
+
+
+def pytest_unconfigure() -> None:
+    """The last line of `make test-model`."""
+    machine = sys.modules.get("model_machine")
+    if machine is not None and machine.EXAMPLES:
+        print(machine.summary())
 
 
 def pytest_terminal_summary(

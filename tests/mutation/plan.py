@@ -1,0 +1,130 @@
+"""Which tests try a mutant, in which order: those first that are quick and near to it.
+
+AREAS is the table. The first row whose expression matches the path of the file counts. A stage ends
+the matter when it fails; its name and its test are the killer.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from builds import ROOT
+from mutants import Mutant
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Tests that are run together."""
+
+    runner: str  # "c", "c condvar", "explore", "litmus", "pytest" or "refleaks"
+    what: tuple[str, ...]
+
+
+WORDS = {
+    "condition": ["condition", "condition_foreign", "locks_conditions", "defects", "inside"],
+    "event": ["event", "events_semaphores_barriers", "defects", "inside"],
+    "sema": ["semaphore", "events_semaphores_barriers", "defects", "inside"],
+    "barrier": ["barrier", "events_semaphores_barriers", "defects", "inside"],
+    "foreign": ["condition_foreign", "foreign_locks", "condition", "locks_conditions"],
+    "inside": ["inside", "events_semaphores_barriers", "event", "semaphore", "barrier"],
+    "instance": ["creation", "introspection", "inside", "events_semaphores_barriers"],
+    "kind": ["patch_kinds", "patch", "patch_neighbours", "introspection"],
+    "lock": ["lock", "rlock", "locks_conditions", "defects", "introspection", "creation"],
+    "args": ["locks_conditions", "events_semaphores_barriers", "lock", "rlock", "condition"],
+    "block": ["locks_conditions", "shutdown", "threads", "thrown", "events_semaphores_barriers"],
+    "bound": ["bound_methods", "lock", "rlock", "locks_conditions", "subinterpreters"],
+    "method": ["methods", "bound_methods", "creation", "locks_conditions", "condition"],
+    "types": ["creation", "introspection", "lock", "rlock", "condition"],
+    "state": ["subinterpreters", "introspection", "import"],
+    "cond": ["condition", "locks_conditions"],
+    "mutex": ["lock", "rlock", "locks_conditions"],
+    "fork": ["locks_conditions", "events_semaphores_barriers", "module"],
+    "thread": ["threads", "locks_conditions", "rlock"],
+    "": ["locks_conditions", "condition", "event", "semaphore", "barrier"],
+}
+"""By the first of these that is in the name of a C file: the tests/*/test_<name>.py that are near
+to it."""
+
+FOLDERS = [("behaviour", "arguments"), ("model", "concurrency", "signals", "fork", "lifetime")]
+"""Those of tests/ in which they are looked for; each row is one stage."""
+
+SLOW = ("races", "stress", "fork", "open", "spin", "park")
+"""The C tests that take longest."""
+
+
+def near(path: str) -> list[str]:
+    stem = Path(path).stem
+    return WORDS[next(word for word in WORDS if word in stem)]
+
+
+def python_stages(path: str) -> list[Stage]:
+    stages = []
+    for folders in FOLDERS:
+        names = [f"tests/{folder}/test_{name}.py" for folder in folders for name in near(path)]
+        files = tuple(name for name in names if (ROOT / name).exists())
+        if files:
+            stages.append(Stage("pytest", files))
+    everything = sorted((ROOT / "tests/behaviour").glob("test_*.py"))
+    done = {name for stage in stages for name in stage.what}
+    rest = tuple(str(file.relative_to(ROOT)) for file in everything)
+    late = stages.pop().what + tuple(name for name in rest if name not in done)
+    return [*stages, Stage("pytest", late)]
+
+
+def c_stages(path: str, runner: str = "c") -> list[Stage]:
+    """All the C tests, those first that are named after the file or its neighbours."""
+    stem = Path(path).stem
+    close = {
+        "bucket": "lot",
+        "waiter": "lot",
+        "parking_lot": "lot",
+        "lock_word": "mutex",
+        "lockable": "mutex",
+        "semaphore": "park",
+        "condvar": "park",
+        "slice": "park",
+    }.get(stem, stem)
+    tests = sorted(file.stem for file in (ROOT / "tests/c").glob("test_*.c"))
+    tests.sort(key=lambda name: (stem not in name, close not in name, name.endswith(SLOW)))
+    return [Stage(runner, tuple(tests))]
+
+
+def explorer_stages(path: str) -> list[Stage]:
+    return (
+        [Stage("explore", (Path(path).stem,))] if (ROOT / "tests/explore/Makefile").exists() else []
+    )
+
+
+def litmus_stages(path: str) -> list[Stage]:
+    is_there = (ROOT / "tests/litmus/citations.py").exists()
+    return [Stage("litmus", (path,))] if is_there else []
+
+
+AREAS = [
+    (r"csrc/park/(condvar|slice)\.", [lambda path: c_stages(path, "c condvar")]),
+    (r"csrc/(core|park)/", [c_stages, explorer_stages, python_stages]),
+    (r"csrc/(py|types)/", [python_stages]),
+]
+
+
+LEAKS = re.compile(r"\w(DECREF|CLEAR|FREE|Free|free)\w*\(")
+"""What a mutant that drops it leaves behind shows only where references are counted."""
+
+
+def stages_for(mutant: Mutant, *, debug: bool) -> list[Stage]:
+    """`debug`: whether there is an interpreter that counts references."""
+    path = mutant.path
+    if mutant.kind == "ordering":
+        return litmus_stages(path)
+    row = next(makers for pattern, makers in AREAS if re.match(pattern, path))
+    stages = [stage for make in row for stage in make(path)]
+    if debug and path.startswith(("csrc/py/", "csrc/types/")) and LEAKS.search(mutant.before[0]):
+        stages.append(Stage("refleaks", python_stages(path)[0].what))
+    return stages
+
+
+def has_orderings() -> bool:
+    """Whether something can tell an ordering from a weaker one."""
+    return bool(litmus_stages(""))
