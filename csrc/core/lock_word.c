@@ -3,6 +3,7 @@
 #include "core/lockable.h"
 #include "core/lot/back_off.h"
 #include "core/lot/parking_lot.h"
+#include "platform/attached.h"
 
 enum { WOKEN_STEP = 2 };
 
@@ -58,12 +59,19 @@ fl_word_try_take_as(fl_atomic_u64 *word, uint64_t taker, fl_waiter *waiter)
     return is_free;
 }
 
+/* W6 */
+static inline bool
+may_change(uint64_t seen, bool attached)
+{
+    return attached || !FL_RUNTIME_LOCK || (seen & FL_WORD_FLAGS) != 0;
+}
+
 bool
-fl_word_mark_parked(fl_atomic_u64 *word, fl_waiter *waiter)
+fl_word_mark_parked(fl_atomic_u64 *word, fl_waiter *waiter, bool attached)
 {
     uint64_t ended = waiter->designated ? FL_WORD_WOKEN : 0;
     uint64_t seen = fl_load_relaxed_u64(word);
-    while (fl_word_holder(seen) != 0) {
+    while (fl_word_holder(seen) != 0 && may_change(seen, attached)) {
         uint64_t after = (seen & ~ended) | FL_WORD_PARKED;
         if (after == seen || fl_cas_relaxed_u64(word, &seen, after)) {
             waiter->designated = false;

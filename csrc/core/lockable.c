@@ -17,7 +17,15 @@ static bool
 has_to_wait(void *arg)
 {
     lock_wish *wish = arg;
-    return wish->ops->mark_parked(wish->lock, wish->waiter);
+    return wish->ops->mark_parked(wish->lock, wish->waiter, true);
+}
+
+/* For fl_lot_goal, whose thread is detached. */
+static bool
+has_to_wait_on(void *arg)
+{
+    lock_wish *wish = arg;
+    return wish->ops->mark_parked(wish->lock, wish->waiter, false);
 }
 
 bool
@@ -35,7 +43,7 @@ fl_lock_enqueue(const fl_wait_ops *ops, void *lock, fl_waiter *waiter)
 static fl_lock_result
 wait_once(lock_wish *wish, int64_t deadline_ns, fl_blocker *blocker)
 {
-    fl_lot_goal goal = {wish->lock, has_to_wait, wish};
+    fl_lot_goal goal = {wish->lock, has_to_wait_on, wish};
     if (!fl_blocker_poll(blocker)) {
         return FL_LOCK_GIVEN_UP;
     }

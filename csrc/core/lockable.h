@@ -52,9 +52,10 @@ typedef struct {
     fl_lock_result (*try_lock)(void *lock, fl_waiter *waiter);
 
     /* If the thread of `waiter` has to wait for the lock, marks it as having waiters and returns true; then the waiter
-     * is not designated any more.  False where an attempt would not be FL_LOCK_BUSY.  Called under the mutex of the
+     * is not designated any more.  False where an attempt would not be FL_LOCK_BUSY; false as well where the calling
+     * thread is not `attached` and only attached threads may mark the lock now (W6, S7).  Called under the mutex of the
      * lock's bucket, by any thread. */
-    bool (*mark_parked)(void *lock, fl_waiter *waiter);
+    bool (*mark_parked)(void *lock, fl_waiter *waiter, bool attached);
 } fl_wait_ops;
 
 /* What a condition needs of its lock. */

@@ -2,6 +2,7 @@
 
 #include "core/lot/spin.h"
 #include "core/thread.h"
+#include "platform/attached.h"
 #include "platform/clock.h"
 
 static void
@@ -150,9 +151,16 @@ main_thread_ident(void)
     return ident;
 }
 
+static bool
+is_attached(void)
+{
+    return PyGILState_Check();
+}
+
 int
 fl_py_block_init(void)
 {
+    fl_attached_check = is_attached;
     if (FL_HAS_GIL) {
         fl_spin_set_exclusive_runtime();
     }

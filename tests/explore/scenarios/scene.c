@@ -3,6 +3,7 @@
 #include "core/lot/bucket.h"
 #include "core/lot/parking_lot.h"
 #include "core/lot/spin.h"
+#include "platform/attached.h"
 
 scene_runtime scene_runtimes[EX_THREADS_MAX];
 
@@ -37,6 +38,19 @@ poll(fl_blocker *base)
     scene_runtime *runtime = (scene_runtime *)base;
     EX_CHECK(runtime->attached);
     return runtime->on_poll == NULL || runtime->on_poll(ex_self());
+}
+
+/* For the assertions of the core: only attached threads use its plain paths. */
+static bool
+is_attached(void)
+{
+    return !ex_has_gil() || ex_self() < 0 || scene_runtimes[ex_self()].attached;
+}
+
+__attribute__((constructor)) static void
+tell_core(void)
+{
+    fl_attached_check = is_attached;
 }
 
 void
