@@ -24,6 +24,7 @@ SOURCES = [
     "csrc/park/semaphore.c",
     "csrc/core/lot/back_off.c",
     "csrc/core/lot/bucket.c",
+    "csrc/core/lot/give_way.c",
     "csrc/core/lot/parking_lot.c",
     "csrc/core/lot/spin.c",
     "csrc/core/lot/waiter.c",

@@ -2,6 +2,7 @@
 
 #include "core/lockable.h"
 #include "core/lot/back_off.h"
+#include "core/lot/give_way.h"
 #include "core/lot/parking_lot.h"
 #include "platform/attached.h"
 
@@ -43,6 +44,12 @@ needs_mutex(uint64_t seen, fl_wake_policy policy)
 }
 
 bool
+fl_word_is_promised_slow(fl_atomic_u64 *word, uint64_t seen)
+{
+    return has_designated(seen) && fl_give_way_is_due(word);
+}
+
+bool
 fl_word_try_take_as(fl_atomic_u64 *word, uint64_t taker, fl_waiter *waiter)
 {
     if (waiter == NULL || !waiter->designated) {
@@ -71,7 +78,7 @@ fl_word_mark_parked(fl_atomic_u64 *word, fl_waiter *waiter, bool attached)
 {
     uint64_t ended = waiter->designated ? FL_WORD_WOKEN : 0;
     uint64_t seen = fl_load_relaxed_u64(word);
-    while (fl_word_holder(seen) != 0 && may_change(seen, attached)) {
+    while ((fl_word_holder(seen) != 0 || (waiter->gives_way && has_designated(seen))) && may_change(seen, attached)) {
         uint64_t after = (seen & ~ended) | FL_WORD_PARKED;
         if (after == seen || fl_cas_relaxed_u64(word, &seen, after)) {
             waiter->designated = false;
@@ -128,6 +135,9 @@ release_to(void *arg, fl_waiter *first, bool more)
     if (wakes && first) {
         first->handed_off = hands_off;
         first->designated = designates;
+    }
+    if (designates) {
+        fl_give_way_begin(ctx->word);
     }
     ctx->designates = designates;
     return wakes;

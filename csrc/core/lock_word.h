@@ -85,6 +85,16 @@ fl_word_holder(uint64_t seen)
     return seen & ~FL_WORD_FLAGS;
 }
 
+/* Whether to wait for the lock although it is free: core/lot/give_way.h. */
+bool fl_word_is_promised_slow(fl_atomic_u64 *word, uint64_t seen);
+
+static inline bool
+fl_word_is_promised(fl_atomic_u64 *word)
+{
+    uint64_t seen = fl_load_relaxed_u64(word);
+    return fl_word_holder(seen) == 0 && (seen & FL_WORD_WOKEN) && fl_word_is_promised_slow(word, seen);
+}
+
 /* Takes the lock for `taker` if it is free (W1).  Returns whether it was.  Does not block. */
 static inline bool
 fl_word_try_take(fl_atomic_u64 *word, uint64_t taker)
@@ -102,8 +112,8 @@ fl_word_try_take(fl_atomic_u64 *word, uint64_t taker)
  * result (W3). */
 bool fl_word_try_take_as(fl_atomic_u64 *word, uint64_t taker, fl_waiter *waiter);
 
-/* If the lock is held, marks it as having waiters (W2) and returns true; then the waiter is not designated any more.
- * Returns false as well where the calling thread is not `attached` and may not mark it (W6).  Called under the mutex of
+/* If the lock is held, marks it as having waiters (W2) and returns true; then the waiter is not designated any more.  The
+ * same if the lock is free, another waiter is designated, and this one gives way to it.  Returns false as well where the calling thread is not `attached` and may not mark it (W6).  Called under the mutex of
  * the word's bucket. */
 bool fl_word_mark_parked(fl_atomic_u64 *word, fl_waiter *waiter, bool attached);
 

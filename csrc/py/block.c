@@ -82,11 +82,11 @@ fl_py_lock_error(fl_lock_result result)
 }
 
 int
-fl_py_lock_wait(const fl_wait_ops *ops, void *lock, int64_t deadline_ns)
+fl_py_lock_wait(fl_lock_wait_fn *wait, const fl_wait_ops *ops, void *lock, int64_t deadline_ns)
 {
     fl_py_blocker blocker;
     fl_py_blocker_init(&blocker, deadline_ns);
-    fl_lock_result result = fl_lock_wait(ops, lock, deadline_ns, &blocker.base);
+    fl_lock_result result = wait(ops, lock, deadline_ns, &blocker.base);
     switch (result) {
         case FL_LOCK_ACQUIRED:
             return 1;
