@@ -6,19 +6,34 @@ PYTHON ?= python3
 ARGS ?=
 PROGRAMS ?=
 PACKAGES ?=
+HERD ?=
 # What test-busy runs: our side of what depends on how threads run.
 QUICK := tests/behaviour tests/concurrency tests/signals tests/fork tests/lifetime -k "not stdlib and not test_main"
+
+# What `make coverage` runs on the interpreter, and on others for the lines that only they need.
+ALSO ?= python3.11 python3.13t python3.15
+COUNTED := tests/arguments tests/behaviour tests/concurrency tests/signals tests/fork tests/lifetime tests/stress \
+	tests/faults tests/project/test_stdlib_suite.py -k "not [stdlib and not -stdlib and not test_main"
+COUNTED_ALSO := tests/arguments tests/behaviour tests/lifetime tests/concurrency/test_free_threading.py \
+	tests/concurrency/test_locks_conditions.py -k "not [stdlib and not -stdlib and not test_main"
+GCOVR := gcovr==8.4
 
 TAG := $(shell $(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11); \
 	print("python%d.%d.%d" % sys.version_info[:3] + sys.abiflags)' 2>/dev/null)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-ENV := build/$(TAG)$(if $(filter-out 0,$(PYFASTLOCK_DEV)),-dev)
+# SANITIZER=address and SANITIZER=thread are builds of the extension for test-asan and test-tsan.
+ENV := build/$(TAG)$(if $(filter-out 0,$(PYFASTLOCK_DEV)),-dev)$(addprefix -,$(SANITIZER))
 BIN := $(ENV)/venv/bin
 TOOLS := $(ENV)/tools/bin
 PIP := -m pip --quiet --disable-pip-version-check
 SDIST := build/sdist/pyfastlock-$(VERSION).tar.gz
-C_FILES := $(shell find csrc tests/c benchmarks -name '*.[ch]')
+C_FILES := $(shell find csrc tests benchmarks -name '*.[ch]' -not -path '*/build/*')
+# With its name, the flags are in every call of the compiler: setup.py's probes are linked, too.  UBSan's library takes its
+# settings from the environment only where it is the extension's own and does not call into AddressSanitizer's.
+FLAGS_address := -fsanitize=address,undefined -static-libubsan -Wl,-Bsymbolic
+FLAGS_thread := -fsanitize=thread
+COMPILER := $(CC) $(if $(SANITIZER),-g -fno-omit-frame-pointer $(FLAGS_$(SANITIZER)))
 CONTENTS := $(shell find csrc pyfastlock -name '*.[ch]' -o -name '*.py' -o -name '*.pyi') \
 	pyproject.toml setup.py MANIFEST.in README.md LICENSE
 
@@ -29,8 +44,13 @@ PYTEST = PYTHONSAFEPATH=1 $(BIN)/python -m pytest
 install = $(1) -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 	print(*project["optional-dependencies"]["$(2)"], sep="\n")' | $(1) $(PIP) install --requirement /dev/stdin
 
+# $(call sanitized,TOOL,SETTINGS) runs the tests under a tool, with assertions, or says why that cannot be done.
+sanitized = if why=$$($(PYTHON) tests/sanitizers/run.py $(1) --why-not); then \
+	$(MAKE) --no-print-directory run-sanitized TOOL=$(1) PYFASTLOCK_DEV=1 $(2); else echo "SKIPPED $@: $$why"; fi
+
 .DELETE_ON_ERROR:
-.PHONY: help test test-busy test-c test-programs test-packages test-packages-quick test-wheel bench bench-all bench-smoke bench-parker lint stubtest format install dist clean
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.* [#][#] .*/\1/p' $(firstword $(MAKEFILE_LIST))) \
+	run-sanitized counted
 
 help: ## this list (1 s)
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\) (\(.*\))$$/\1|\3|\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -43,6 +63,7 @@ help: ## this list (1 s)
 	@echo 'ARGS="-k fork -x"         arguments for pytest (test), for the comparison (bench)'
 	@echo 'PROGRAMS="test_queue"     names and options for test-programs'
 	@echo 'PACKAGES="trio dill-locks"   names for test-packages'
+	@echo 'HERD=/path/to/herd7       the simulator for litmus, where it is not on PATH'
 	@echo
 	@echo 'More commands that measure: benchmarks/README.md. All checks on all interpreters: .ci/run'
 
@@ -54,10 +75,57 @@ test: $(ENV)/installed ## run the tests (3 min)
 test-busy: $(ENV)/installed ## run the tests that depend on how threads run beside four busy loops (3 min)
 	PYTHONSAFEPATH=1 $(BIN)/python tests/busy.py $(QUICK) $(ARGS)
 
+storm: $(ENV)/installed ## run the storms of tests/storms: signals, exceptions, forks, ends; ARGS="--seconds 600 soak" (6 min)
+	$(BIN)/python tests/storms $(ARGS)
+
+test-faults: $(ENV)/installed ## let calls fail, of Python and of the system, one after the other: the settings that take long, too (1 min)
+	@$(MAKE) --no-print-directory -C tests/c SAN=none ONLY="test_faults% test_small_stack"
+	PYFASTLOCK_FAULTS=1 $(PYTEST) tests/faults -rP -o faulthandler_timeout=600 $(ARGS)
+
 test-c: ## run the core's C tests: plain, under ThreadSanitizer, under AddressSanitizer and UBSan (3 min)
 	@$(MAKE) --no-print-directory -C tests/c SAN=none
 	@$(MAKE) --no-print-directory -C tests/c SAN=thread
 	@$(MAKE) --no-print-directory -C tests/c SAN=address
+
+explore: ## run the real core in every order of its threads' steps, and find the planted bugs; ARGS=--full takes 30 min (3 min)
+	$(PYTHON) tests/explore/run.py $(ARGS)
+
+litmus: ## run the litmus tests of the C code's memory orderings, under herd7 (2 min)
+	$(PYTHON) tests/litmus/run.py $(if $(HERD),--herd "$(HERD)")
+
+prove: ## run all that is known of correctness, the long way, and print a table: what, how much, found (hours)
+	PYTHON=$(PYTHON) $(PYTHON) tests/prove.py $(ARGS)
+
+test-asan: ## run all tests with an extension under AddressSanitizer and UBSan (6 min)
+	@$(call sanitized,address,SANITIZER=address)
+
+test-tsan: ## the same under ThreadSanitizer; PYTHON has to be a ThreadSanitizer build without the GIL (40 min)
+	@TSAN_OPTIONS=report_bugs=0 && export TSAN_OPTIONS && $(call sanitized,thread,SANITIZER=thread)
+
+test-valgrind: ## run the C tests and the tests of behaviour under valgrind's memcheck (30 min)
+	@$(call sanitized,valgrind)
+
+run-sanitized: $(ENV)/installed
+	@$(BIN)/python tests/sanitizers/run.py $(TOOL) --folder $(ENV)/$(TOOL) --compiler "$(COMPILER)" $(ARGS)
+
+coverage: ## say which lines of csrc/ the tests run; fails where one is missed that tests/coverage does not list (15 min)
+	@find build/coverage tests/c/build/coverage-* -name '*.gcda' -delete 2>/dev/null || true
+	@test -x build/coverage/tools/bin/gcovr || { $(PYTHON) -m venv --clear build/coverage/tools && \
+		build/coverage/tools/bin/python $(PIP) install $(GCOVR); }
+	@set -e; $(MAKE) --no-print-directory counted; \
+	for python in $(ALSO); do \
+		if command -v $$python >/dev/null; then $(MAKE) --no-print-directory counted PYTHON=$$python COUNTED='$(COUNTED_ALSO)'; \
+		else echo "SKIPPED $$python: it is not here, so the lines that only it needs are missed"; fi; done
+	@$(MAKE) --no-print-directory -C tests/c SAN=coverage
+	@build/coverage/tools/bin/gcovr --config tests/coverage/gcovr.cfg --json build/coverage/report.json
+	@$(PYTHON) tests/coverage/check.py build/coverage/report.json tests/coverage/uncovered.txt
+
+counted: COUNT = build/coverage/$(TAG)
+counted:
+	@$(MAKE) --no-print-directory install ENV=$(COUNT)
+	@$(MAKE) --no-print-directory -C tests/coverage PYTHON=$(PYTHON) FOLDER=$(CURDIR)/$(COUNT)/objects
+	@$(COUNT)/venv/bin/python -P tests/coverage/use.py $(COUNT)/objects/_core.so
+	PYTHONSAFEPATH=1 $(COUNT)/venv/bin/python -m pytest $(COUNTED) $(ARGS)
 
 test-programs: $(ENV)/installed ## run CPython's own tests of whole programs, as they are and patched (1 min)
 	$(BIN)/python tests/whole_programs.py $(PROGRAMS)
@@ -123,7 +191,7 @@ dist: $(ENV)/venv/made ## build the sdist and the wheel into dist/ (30 s)
 	@mkdir -p dist && cp -v $(ENV)/dist/* dist
 
 clean: ## remove what was built (1 s)
-	rm -rf build dist pyfastlock.egg-info tests/c/build
+	rm -rf build dist pyfastlock.egg-info tests/c/build tests/explore/build
 
 $(ENV)/venv/made $(ENV)/tools/made: pyproject.toml
 	@test -n "$(TAG)" || { echo "make: $(PYTHON) is no Python >= 3.11; choose one with PYTHON=" >&2; exit 1; }
@@ -138,7 +206,7 @@ $(SDIST): $(CONTENTS) | $(ENV)/venv/made
 $(ENV)/installed: $(SDIST) $(ENV)/venv/made
 	@echo "== $(PYTHON): building and installing pyfastlock $(VERSION)"
 	@rm -rf $(ENV)/wheel
-	@$(BIN)/python $(PIP) wheel --no-deps --no-cache-dir --no-build-isolation --wheel-dir $(ENV)/wheel $(SDIST)
+	@$(if $(SANITIZER),CC="$(COMPILER)") $(BIN)/python $(PIP) wheel --no-deps --no-cache-dir --no-build-isolation --wheel-dir $(ENV)/wheel $(SDIST)
 	@$(BIN)/python $(PIP) install --no-deps --force-reinstall $(ENV)/wheel/*.whl
 	@touch $@
 

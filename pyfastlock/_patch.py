@@ -37,17 +37,27 @@ class _Switch:
         # Re-entrant: a signal handler may call any function of this module, at any moment.
         self.lock = _core.RLock()
         self.patched = False  # `patch` is in force
-        self.blocks = 0  # `patched` blocks that are open
+        # `patched` blocks that are open.  A set, because a block that fails to open does not know
+        # whether it is in there: a signal handler can raise between any two steps.
+        self.blocks: set[object] = set()
         self.names = vars(threading)
         self.replaced: dict[str, object] = {}  # what `unpatch` puts back
         self.settling = False
 
-    def ask(self, *, patched: bool | None = None, blocks: int = 0) -> None:
+    def ask(
+        self,
+        *,
+        patched: bool | None = None,
+        opens: object = None,
+        closes: object = None,
+    ) -> None:
         """Note what changes, and bring `threading` to the state that is asked for now."""
         with self.lock:
             if patched is not None:
                 self.patched = patched
-            self.blocks += blocks
+            if opens is not None:
+                self.blocks.add(opens)
+            self.blocks.discard(closes)
             if self.settling:
                 return  # A signal handler has interrupted the loop below, which goes on after it.
             self.settling = True
@@ -64,7 +74,7 @@ class _Switch:
                 self.settling = False
 
     def wanted(self) -> bool:
-        return self.patched or self.blocks > 0
+        return self.patched or bool(self.blocks)
 
     def replace(self) -> None:
         self.replaced.update({name: self.names[name] for name in _OURS if not self.is_ours(name)})
@@ -151,12 +161,13 @@ def patched() -> "AbstractContextManager[None]":
 
 def _block() -> "Iterator[None]":
     _neighbours.refuse_green_threads()
-    _switch.ask(blocks=1)
+    block = object()
     try:
+        _switch.ask(opens=block)
         _neighbours.meet_imported()
         yield
     finally:
-        _switch.ask(blocks=-1)
+        _switch.ask(closes=block)
 
 
 def unreached() -> list[str]:

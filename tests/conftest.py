@@ -6,6 +6,7 @@ import gc
 import importlib
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -46,12 +47,29 @@ def handle() -> Iterator[Callable[[Callable[[], object]], None]]:
     ignore_signal()
 
 
+@pytest.fixture
+def forking_handler() -> Iterator[list[int]]:
+    """SIGUSR1 forks in the main thread; the list gets the pid, or 0 in the child."""
+    from concurrency import fork, ignore_signal, on_signal
+
+    pids: list[int] = []
+    on_signal(lambda: pids.append(fork()))
+    yield pids
+    ignore_signal()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--refleaks",
         action="store_true",
         help="repeat every test over our types and fail where the total of references grows "
         "(debug builds of the interpreter only)",
+    )
+    parser.addoption(
+        "--reports",
+        type=Path,
+        metavar="FOLDER",
+        help="fail each test during which a sanitizer writes a report into this folder",
     )
 
 
@@ -65,6 +83,10 @@ def pytest_configure(config: pytest.Config) -> None:
         import refleaks
 
         config.pluginmanager.register(refleaks)
+    if (folder := config.getoption("--reports")) is not None:
+        import reports_plugin
+
+        config.pluginmanager.register(reports_plugin.Reports(folder))
     config.addinivalue_line(
         "markers",
         "fails_on_stdlib(reason, raises, when, strict, run): shows a defect of the standard "

@@ -1,7 +1,6 @@
 #include "core/cond.h"
 
 #include "core/lot/parking_lot.h"
-#include "core/thread.h"
 #include "platform/clock.h"
 
 static bool
@@ -16,6 +15,13 @@ void
 fl_cond_enqueue(fl_cond *cond, fl_waiter *waiter)
 {
     (void)fl_lot_enqueue(waiter, cond, mark_parked, cond);
+}
+
+void
+fl_cond_enqueue_for_notification(fl_cond *cond, fl_waiter *waiter)
+{
+    waiter->wants_no_lock = true;
+    fl_cond_enqueue(cond, waiter);
 }
 
 typedef struct {
@@ -93,9 +99,8 @@ fl_cond_adopt(fl_cond *cond, const void *from, void (*done)(void *ctx), void *ct
     (void)fl_lot_requeue(from, cond, SIZE_MAX, adopt_waiter, adopt_done, &adopting);
 }
 
-/* The wait does not end as notified.  If the waiter was notified, another one gets its notification (C4). */
-static void
-pass_on(fl_cond *cond, fl_cond_lock lock, const fl_waiter *waiter)
+void
+fl_cond_pass_on(fl_cond *cond, const fl_waiter *waiter, fl_cond_lock lock)
 {
     if (waiter->notified) {
         (void)fl_cond_notify(cond, 1, lock);
@@ -142,7 +147,7 @@ wait_as(fl_cond *cond, fl_cond_lock lock, fl_waiter *waiter, int64_t deadline_ns
         if (!fl_lot_cancel(waiter)) {
             decline(lock, waiter);
         }
-        pass_on(cond, lock, waiter);
+        fl_cond_pass_on(cond, waiter, lock);
         return FL_COND_NOT_HELD;
     }
     lock_goal ctx = {waiter, lock};
@@ -157,36 +162,43 @@ wait_as(fl_cond *cond, fl_cond_lock lock, fl_waiter *waiter, int64_t deadline_ns
         waiter->since_ns = 0;
     }
     if (fl_lock_wait_as(&lock.ops->wait, lock.lock, waiter, FL_DEADLINE_NEVER, blocker_back) != FL_LOCK_ACQUIRED) {
-        pass_on(cond, lock, waiter);
+        fl_cond_pass_on(cond, waiter, lock);
         return FL_COND_LOCK_LOST;
     }
     lock.ops->restore(lock.lock, depth);
     if (waited == FL_WAIT_GIVEN_UP) {
-        pass_on(cond, lock, waiter);
+        fl_cond_pass_on(cond, waiter, lock);
         return FL_COND_GIVEN_UP;
     }
     return waiter->notified ? FL_COND_NOTIFIED : FL_COND_TIMED_OUT;
 }
 
-fl_cond_result
-fl_cond_give_way(fl_cond_lock lock, fl_blocker *blocker_back)
+static fl_cond_result
+give_way_as(fl_cond_lock lock, fl_waiter *waiter, fl_blocker *blocker_back)
 {
-    if (fl_thread_register() == 0) {
-        return FL_COND_NO_MEMORY; /* before the lock is released */
-    }
     uint64_t depth = lock.ops->release_all(lock.lock, NULL);
     if (depth == 0) {
         return FL_COND_NOT_HELD;
     }
-    fl_lock_result taken = lock.ops->wait.try_lock(lock.lock, NULL);
-    while (taken == FL_LOCK_BUSY || taken == FL_LOCK_NO_MEMORY) { /* it has to be taken back */
-        taken = fl_lock_wait(&lock.ops->wait, lock.lock, FL_DEADLINE_NEVER, blocker_back);
-    }
-    if (taken != FL_LOCK_ACQUIRED) {
+    if (fl_lock_wait_as(&lock.ops->wait, lock.lock, waiter, FL_DEADLINE_NEVER, blocker_back) != FL_LOCK_ACQUIRED) {
         return FL_COND_LOCK_LOST;
     }
     lock.ops->restore(lock.lock, depth);
     return FL_COND_TIMED_OUT;
+}
+
+/* The waiter, which is rarely needed, is set up before the lock is released: afterwards the lock has to be taken back,
+ * and a lack of resources would be too late. */
+fl_cond_result
+fl_cond_give_way(fl_cond_lock lock, fl_blocker *blocker_back)
+{
+    fl_waiter waiter;
+    if (fl_waiter_init(&waiter, false) != 0) {
+        return FL_COND_NO_MEMORY;
+    }
+    fl_cond_result result = give_way_as(lock, &waiter, blocker_back);
+    fl_waiter_fini(&waiter);
+    return result;
 }
 
 fl_cond_result

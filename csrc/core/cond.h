@@ -65,6 +65,10 @@ fl_cond_init(fl_cond *cond)
  * operation. */
 void fl_cond_enqueue(fl_cond *cond, fl_waiter *waiter);
 
+/* Queues an idle waiter that keeps its place and does not want the lock (C5): its caller takes the lock back by itself.
+ * The caller holds the lock (C1).  Does not block for longer than a queue operation. */
+void fl_cond_enqueue_for_notification(fl_cond *cond, fl_waiter *waiter);
+
 /* Moves all waiters of the key `from` to the condition.  They do not want its lock: a notification wakes them (C5).
  * `done(ctx)` runs in the same step, under the mutexes of both buckets.  Does not block for longer than a queue
  * operation. */
@@ -95,6 +99,10 @@ fl_cond_notify(fl_cond *cond, size_t most, fl_cond_lock lock)
 {
     return FL_LIKELY(!fl_cond_may_have_waiters(cond)) ? 0 : fl_cond_notify_slow(cond, most, lock);
 }
+
+/* For a wait that does not end as notified, once its waiter is idle: if the waiter was notified, another one gets its
+ * notification (C4).  Does not block for longer than a queue operation. */
+void fl_cond_pass_on(fl_cond *cond, const fl_waiter *waiter, fl_cond_lock lock);
 
 /* For the child of a fork, where the caller re-initialises the lock: forgets the waiters that are not there.  Does not
  * block for longer than a queue operation. */

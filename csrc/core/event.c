@@ -103,14 +103,14 @@ fl_event_open(fl_event *event, fl_cond *cond)
 
 /* ---- waiting ---- */
 
-/* E1 */
+/* E1.  It acquires nothing: whoever is not queued looks at the word again. */
 static bool
 mark_parked(void *arg)
 {
     fl_event *event = arg;
-    uint32_t word = fl_load_acquire_u32(&event->word);
+    uint32_t word = fl_load_relaxed_u32(&event->word);
     while (word == FL_EVENT_CLEAR) {
-        if (fl_cas_acquire_u32(&event->word, &word, FL_EVENT_PARKED)) {
+        if (fl_cas_relaxed_u32(&event->word, &word, FL_EVENT_PARKED)) {
             return true;
         }
     }

@@ -23,9 +23,10 @@
  *
  * The word may be PARKED while nobody is queued (after a timeout).
  *
- * Memory ordering.  Setting releases, also where the event is set already.  Finding it set acquires, also by a
- * compare-and-swap that fails.  Clearing acquires: a thread that clears it and then looks at the data sees what was
- * written before the last set that it took away. */
+ * Memory ordering.  Setting releases, also where the event is set already.  Finding it set acquires, or is followed by
+ * a look that does.  Every change of the word is a compare-and-swap, so that look may come when the event is clear
+ * again.  Clearing acquires: a thread that clears it and then looks at the data sees what was written before the last
+ * set that it took away. */
 
 #ifndef FL_EVENT_H
 #define FL_EVENT_H
@@ -77,12 +78,13 @@ fl_event_is_unborn(fl_event *event)
     return fl_load_relaxed_u32(&event->word) == 0;
 }
 
-/* Does what fl_event_init does, if nobody has done it yet.  Returns whether nobody had. */
+/* Does what fl_event_init does, if nobody has done it yet.  Returns whether nobody had.  An event has nothing but its
+ * word, so there is nothing to release. */
 static inline bool
 fl_event_init_unborn(fl_event *event)
 {
     uint32_t word = 0;
-    return fl_cas_release_u32(&event->word, &word, FL_EVENT_CLEAR);
+    return fl_cas_relaxed_u32(&event->word, &word, FL_EVENT_CLEAR);
 }
 
 /* Whether the event is run here: it is initialised, and not opened. */

@@ -6,6 +6,7 @@
 #include "core/lock_word.h"
 #include "core/lot/spin.h"
 #include "core/thread.h"
+#include "platform/atomic.h"
 #include "platform/fatal.h"
 
 /* The order is that of L6.  A thread that takes the registry's mutex holds no bucket's, so this does not deadlock with
@@ -39,27 +40,51 @@ after_fork_in_child(void)
     fl_buckets_after_fork_in_child();
 }
 
-static int init_error;
+static fl_atomic_u32 is_ready;
 
-/* The handlers come last: a fork before that has nothing to protect.  They stay for the life of the process, which is
+/* Sets up what is not set up yet.  Each step can be repeated.  Returns 0, or the errno value of the first that failed.
+ *
+ * The handlers come last: a fork before that has nothing to protect.  They stay for the life of the process, which is
  * why this code must not be unloaded. */
-static void
-init_once(void)
+static int
+set_up(void)
 {
-    fl_spin_init();
-    init_error = fl_thread_init();
-    if (init_error == 0) {
-        init_error = fl_buckets_init();
+    if (fl_load_relaxed_u32(&is_ready)) {
+        return 0;
     }
-    if (init_error == 0) {
-        init_error = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    int error = fl_thread_init();
+    if (error == 0) {
+        error = fl_buckets_init();
     }
+    if (error == 0) {
+        error = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    }
+    if (error == 0) {
+        fl_store_release_u32(&is_ready, 1);
+    }
+    return error;
 }
 
+static void
+set_up_once(void)
+{
+    fl_spin_init();
+    (void)set_up(); /* whoever has called tries again */
+}
+
+/* pthread_once survives a fork in the middle of it, which a mutex does not.  So the mutex is only for those who come
+ * after an attempt that has failed. */
 int
 fl_core_init(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    fl_must("pthread_once", pthread_once(&once, init_once));
-    return init_error;
+    static pthread_mutex_t again_mutex = PTHREAD_MUTEX_INITIALIZER;
+    fl_must("pthread_once", pthread_once(&once, set_up_once));
+    if (fl_load_acquire_u32(&is_ready)) {
+        return 0;
+    }
+    fl_must("pthread_mutex_lock", pthread_mutex_lock(&again_mutex));
+    int error = set_up();
+    fl_must("pthread_mutex_unlock", pthread_mutex_unlock(&again_mutex));
+    return error;
 }

@@ -9,7 +9,7 @@
 #define FL_FORK_H
 
 /* Sets the core up and installs the handlers, once for the process.  Any thread, any number of times.  Returns 0 or the
- * errno value of what failed. */
+ * errno value of what failed, which the next call tries again. */
 int fl_core_init(void);
 
 #endif

@@ -69,7 +69,10 @@ forget_thread(void *arg)
 int
 fl_thread_init(void)
 {
-    return pthread_key_create(&record_key, forget_thread);
+    static bool has_key;
+    int error = has_key ? 0 : pthread_key_create(&record_key, forget_thread);
+    has_key = error == 0;
+    return error;
 }
 
 FL_SLOW uint64_t

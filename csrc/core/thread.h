@@ -59,7 +59,8 @@ void fl_thread_set_main(uint64_t ident);
 /* Whether the calling thread is the main one; false where nobody has told. */
 bool fl_thread_is_main(void);
 
-/* Sets the registry up.  Called once, before anything else here.  Returns 0 or an errno value. */
+/* Sets the registry up.  Called before anything else here, by one thread at a time; again where that or a later step of
+ * the setting up has failed.  Returns 0 or an errno value. */
 int fl_thread_init(void);
 
 /* For core/fork.c.  The first takes the registry's mutex, the others release it.  In the child every record but the

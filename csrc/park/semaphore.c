@@ -43,19 +43,20 @@ take_token(fl_parker *parker)
 static int
 wait_for_token(fl_parker *parker, int64_t deadline_ns)
 {
+    bool is_timed = deadline_ns != FL_DEADLINE_NEVER;
     int failed;
-    if (deadline_ns == FL_DEADLINE_NEVER) {
-        failed = sem_wait(&parker->token);
-    }
-    else {
+    if (is_timed) {
         struct timespec deadline = fl_deadline_timespec(deadline_ns);
         failed = sem_clockwait(&parker->token, CLOCK_MONOTONIC, &deadline);
+    }
+    else {
+        failed = sem_wait(&parker->token);
     }
     if (!failed) {
         return 0;
     }
     if (errno != EINTR && errno != ETIMEDOUT) {
-        fl_fatal("sem_clockwait", errno);
+        fl_fatal(is_timed ? "sem_clockwait" : "sem_wait", errno);
     }
     return errno;
 }
@@ -101,10 +102,12 @@ fl_parker_sleep(fl_parker *parker, int64_t deadline_ns, bool interruptible)
     return result;
 }
 
+/* The release is P3.  It need not acquire: the sleeper's changes of the state release nothing, and what the waker needs
+ * of the sleeper, the queue's mutex has shown it. */
 void
 fl_parker_wake(fl_parker *parker)
 {
-    if (fl_exchange_acq_rel_u32(&parker->state, FL_PARKER_WOKEN) == FL_PARKER_ASLEEP && sem_post(&parker->token) != 0) {
+    if (fl_exchange_release_u32(&parker->state, FL_PARKER_WOKEN) == FL_PARKER_ASLEEP && sem_post(&parker->token) != 0) {
         fl_fatal("sem_post", errno);
     }
 }

@@ -17,6 +17,9 @@
 
 #define FL_CACHE_LINE 64
 
+/* Of a type: how its objects are aligned at least, also as members of structures. */
+#define FL_ALIGNED(bytes) __attribute__((aligned(bytes)))
+
 /* A thread-local that is read with one instruction.  The initial-exec model reserves the variable's place in every
  * thread's static block when the library is loaded.  glibc keeps room there for libraries that are loaded late; other C
  * libraries refuse to load them, so they get the default model. */

@@ -8,6 +8,8 @@
 
 #if defined(__APPLE__)
 
+static const char TIMED_WAIT[] = "pthread_cond_timedwait_relative_np";
+
 int
 fl_timed_cond_init(pthread_cond_t *cond)
 {
@@ -23,6 +25,8 @@ wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t deadline_ns)
 }
 
 #else
+
+static const char TIMED_WAIT[] = "pthread_cond_timedwait";
 
 int
 fl_timed_cond_init(pthread_cond_t *cond)
@@ -56,7 +60,7 @@ fl_timed_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t deadlin
     }
     int error = wait_until(cond, mutex, deadline_ns);
     if (error && error != ETIMEDOUT) {
-        fl_fatal("pthread_cond_timedwait", error);
+        fl_fatal(TIMED_WAIT, error);
     }
     return error;
 }

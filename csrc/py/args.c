@@ -60,6 +60,15 @@ get_attribute(PyObject *object, const char *name)
 }
 
 PyObject *
+fl_optional_attribute(PyObject *object, const char *name)
+{
+    PyObject *interned = PyUnicode_InternFromString(name);
+    PyObject *value = interned ? fl_get_optional_attr(object, interned) : NULL;
+    Py_XDECREF(interned);
+    return value;
+}
+
+PyObject *
 fl_call_method(PyObject *self, const char *name)
 {
     PyObject *method = get_attribute(self, name);
@@ -83,6 +92,17 @@ fl_call_with(PyObject *callable, PyObject *first, fl_call call)
     }
     PyObject *result = PyObject_Vectorcall(callable, args, (size_t)(extra + call.nargs), call.kwnames);
     PyMem_Free(args);
+    return result;
+}
+
+PyObject *
+fl_call_with_tuple(PyObject *callable, PyObject *first, PyObject *args, PyObject *kwargs)
+{
+    PyObject *head = PyTuple_Pack(1, first);
+    PyObject *all = head ? PySequence_Concat(head, args) : NULL;
+    PyObject *result = all ? PyObject_Call(callable, all, kwargs) : NULL;
+    Py_XDECREF(all);
+    Py_XDECREF(head);
     return result;
 }
 
@@ -126,11 +146,7 @@ fl_raise_misfit_tuple(fl_state *state, const char *owner, const char *method, Py
     }
     PyErr_Clear();
     PyObject *function = signature(state, owner, method);
-    PyObject *first = function ? PyTuple_Pack(1, self) : NULL;
-    PyObject *all = first ? PySequence_Concat(first, args) : NULL;
-    PyObject *result = all ? PyObject_Call(function, all, kwargs) : NULL;
-    Py_XDECREF(all);
-    Py_XDECREF(first);
+    PyObject *result = function ? fl_call_with_tuple(function, self, args, kwargs) : NULL;
     Py_XDECREF(function);
     return misfit(result, owner, method);
 }
@@ -143,6 +159,9 @@ fl_check_with_stdlib(fl_stdlib stdlib, bool acquired, const char *method, fl_cal
     fl_state *state = fl_state_of(stdlib.self);
     PyObject *lock = PyObject_CallNoArgs(stdlib.recursive ? state->stdlib_rlock : state->stdlib_lock);
     if (lock == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_RuntimeError)) { /* "can't allocate lock", in some versions */
+            PyErr_NoMemory();
+        }
         return -1;
     }
     if (acquired) {

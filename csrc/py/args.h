@@ -42,6 +42,14 @@ bool fl_bind(fl_call call, const char *const *names, int count, int required, Py
  * the result, or NULL with an exception. */
 PyObject *fl_call_with(PyObject *callable, PyObject *first, fl_call call);
 
+/* Calls callable(first, *args, **kwargs); `kwargs` may be NULL.  Returns a new reference to the result, or NULL with an
+ * exception. */
+PyObject *fl_call_with_tuple(PyObject *callable, PyObject *first, PyObject *args, PyObject *kwargs);
+
+/* Returns object.name, a new reference; NULL without an exception where there is no such attribute; NULL with an
+ * exception where looking fails.  May run Python code. */
+PyObject *fl_optional_attribute(PyObject *object, const char *name);
+
 /* Calls self.name(), whatever a subclass or an attribute has made of it.  Returns a new reference to the result, or
  * NULL with an exception. */
 PyObject *fl_call_method(PyObject *self, const char *name);

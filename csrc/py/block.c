@@ -4,6 +4,7 @@
 #include "core/thread.h"
 #include "platform/attached.h"
 #include "platform/clock.h"
+#include "py/args.h"
 
 static void
 detach(fl_blocker *base)
@@ -136,10 +137,11 @@ main_thread_ident(void)
 {
     PyObject *ident = NULL;
     PyObject *low_level = PyImport_ImportModule("_thread");
-    if (low_level && PyObject_HasAttrString(low_level, "_get_main_thread_ident")) {
-        ident = PyObject_CallMethod(low_level, "_get_main_thread_ident", NULL);
+    PyObject *ask = low_level ? fl_optional_attribute(low_level, "_get_main_thread_ident") : NULL;
+    if (ask) {
+        ident = PyObject_CallNoArgs(ask);
     }
-    else if (low_level) {
+    else if (!PyErr_Occurred()) {
         PyObject *threading = PyImport_ImportModule("threading");
         PyObject *thread = threading ? PyObject_CallMethod(threading, "main_thread", NULL) : NULL;
         ident = thread ? PyObject_GetAttrString(thread, "ident") : NULL;
@@ -147,6 +149,7 @@ main_thread_ident(void)
         Py_XDECREF(threading);
         (void)Py_AddPendingCall(note_main_thread, NULL);
     }
+    Py_XDECREF(ask);
     Py_XDECREF(low_level);
     return ident;
 }

@@ -189,6 +189,12 @@ condition_set_lock(PyObject *self, PyObject *lock, void *Py_UNUSED(context))
 }
 
 static PyObject *
+condition_get_dict(PyObject *self, void *Py_UNUSED(context))
+{
+    return fl_instance_dict(self);
+}
+
+static PyObject *
 condition_repr(PyObject *self)
 {
     fl_condition_object *condition = fl_condition_of(self);
@@ -250,7 +256,7 @@ static PyMemberDef condition_members[] = {
 
 static PyGetSetDef condition_getset[] = {
     {"_lock", condition_get_lock, condition_set_lock, "The lock.", NULL},
-    FL_INSTANCE_DICT,
+    {"__dict__", condition_get_dict, PyObject_GenericSetDict, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -48,19 +48,16 @@ static const fl_inside inside;
 
 /* A thread that waits in fl_event_wait sleeps on, as a waiter of the new Condition.  set() runs `threading`'s code from
  * now on: its notify_all() wakes that thread. */
+static void
+open_core(PyObject *self, fl_cond *cond)
+{
+    fl_event_open(core_of(self), cond);
+}
+
 static int
 open_event(PyObject *self)
 {
-    int status;
-    PyObject *condition;
-    FL_BEGIN_CRITICAL_SECTION(self);
-    status = fl_inside_put_condition(self, &inside, &condition); /* I1 */
-    if (condition) {
-        fl_inside_set_adopter(self, condition);
-        fl_event_open(core_of(self), &fl_condition_of(condition)->cond); /* I2, I3 */
-    }
-    FL_END_CRITICAL_SECTION();
-    return status;
+    return fl_inside_open(self, &inside, open_core);
 }
 
 /* `_flag`, also of an open event (I2); none where the event is unborn. */

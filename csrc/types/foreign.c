@@ -11,7 +11,8 @@
  *     end.  A Condition hands its calls on to its lock; so find_method follows Conditions of ours and of the standard
  *     library down to the lock that they stand on.
  * F2  A method written in C that raises has not done its work: it is called again.  Because of F1 this is the usual
- *     case, also for Conditions over locks of ours and of the standard library.
+ *     case, also for Conditions over locks of ours and of the standard library.  One exception proves nothing: a
+ *     `_release_save` that raises MemoryError may have released the lock before it made its result.
  * F3  A method written in Python, or another callable, may raise before its work or after it.  Then is_held collects
  *     answers that prove something, once a millisecond:
  *       - `_is_owned` says no: we do not hold the lock.  A yes proves nothing, because the method may ask whether any
@@ -26,7 +27,7 @@
  *     `_release_save` raised, nobody knows how often the lock was held; then it is taken back once.
  * F5  The first exception of all is raised, when the lock is held.  If the wait was notified, its notification goes to
  *     another waiter.
- * F6  A notification wakes the waiter (waiter->wants_no_lock).  It never moves the waiter to the queue of the
+ * F6  A notification wakes the waiter (C5).  It never moves the waiter to the queue of the
  *     condition's lock, because this wait does not take the lock in the core.  The release may fork.  No waiter is half
  *     woken then: whoever notifies does not detach before all are awake, and Python's fork() waits for the GIL or stops
  *     all threads. */
@@ -49,20 +50,10 @@ enum { FL_FOREIGN_ATTEMPTS = 100 };
 /* How many locks find_method looks at: more than anybody stacks Conditions.  It ends the search in a circle of them. */
 enum { FL_FOREIGN_DEPTH = 100 };
 
-/* lock.name, a new reference; NULL without an exception where there is none; NULL with one where looking fails. */
-static PyObject *
-optional_method(PyObject *lock, const char *name)
-{
-    PyObject *text = PyUnicode_InternFromString(name);
-    PyObject *method = text ? fl_get_optional_attr(lock, text) : NULL;
-    Py_XDECREF(text);
-    return method;
-}
-
 PyObject *
 fl_foreign_call(PyObject *lock, const char *name, const char *otherwise, fl_call call)
 {
-    PyObject *method = optional_method(lock, name);
+    PyObject *method = fl_optional_attribute(lock, name);
     if (method == NULL) {
         return PyErr_Occurred() ? NULL : PyObject_CallMethod(lock, otherwise, NULL);
     }
@@ -95,11 +86,16 @@ release(PyObject *lock)
 static int
 probe(PyObject *lock)
 {
-    int acquired = try_to_take(lock);
-    if (acquired <= 0) {
-        return acquired < 0 ? -1 : 1;
+    PyObject *let_go = PyObject_GetAttrString(lock, "release"); /* after the attempt a lack of memory is too late */
+    int acquired = let_go ? try_to_take(lock) : -1;
+    int held = acquired == 0 ? 1 : acquired < 0 ? -1 : 0;
+    if (acquired > 0) {
+        PyObject *result = PyObject_CallNoArgs(let_go);
+        Py_XDECREF(result);
+        held = result ? 0 : -1;
     }
-    return release(lock);
+    Py_XDECREF(let_go);
+    return held;
 }
 
 /* Calls `method`, which is `_is_owned`, and drops the caller's reference to it: 1, 0, or -1 with an exception. */
@@ -116,7 +112,7 @@ ask(PyObject *method)
 int
 fl_foreign_is_owned(PyObject *lock)
 {
-    PyObject *method = optional_method(lock, "_is_owned");
+    PyObject *method = fl_optional_attribute(lock, "_is_owned");
     if (method == NULL) {
         return PyErr_Occurred() ? -1 : probe(lock);
     }
@@ -126,7 +122,7 @@ fl_foreign_is_owned(PyObject *lock)
 PyObject *
 fl_foreign_release_save(PyObject *lock)
 {
-    PyObject *method = optional_method(lock, "_release_save");
+    PyObject *method = fl_optional_attribute(lock, "_release_save");
     if (method) {
         PyObject *saved = PyObject_CallNoArgs(method);
         Py_DECREF(method);
@@ -139,7 +135,7 @@ int
 fl_foreign_acquire_restore(PyObject *lock, PyObject *saved)
 {
     PyObject *result;
-    PyObject *method = optional_method(lock, "_acquire_restore");
+    PyObject *method = fl_optional_attribute(lock, "_acquire_restore");
     if (method) {
         result = PyObject_CallOneArg(method, saved);
         Py_DECREF(method);
@@ -237,7 +233,7 @@ find_method(fl_state *state, PyObject *lock, wanted what, method *found)
         if (next || PyErr_Occurred()) {
             continue;
         }
-        found->call = optional_method(at, what.name);
+        found->call = fl_optional_attribute(at, what.name);
         if (found->call == NULL && what.otherwise && !PyErr_Occurred()) {
             what = (wanted){what.otherwise, NULL};
             found->call = PyObject_GetAttrString(at, what.name);
@@ -280,7 +276,7 @@ keep(PyObject **first)
 static int
 says_owned(PyObject *lock, PyObject **first)
 {
-    PyObject *method = optional_method(lock, "_is_owned");
+    PyObject *method = fl_optional_attribute(lock, "_is_owned");
     int owned = method ? ask(method) : -1;
     keep(first);
     return owned;
@@ -381,18 +377,10 @@ static void
 undo_release(PyObject *lock, const methods *use, PyObject **first)
 {
     const method *take = use->let_go.is_saving ? &use->acquire : &use->take;
+    bool is_in_doubt = !use->let_go.is_in_c || PyErr_ExceptionMatches(PyExc_MemoryError); /* F2 */
     keep(first);
-    if (!use->let_go.is_in_c && !is_held(lock, take->is_saving, first)) {
+    if (is_in_doubt && !is_held(lock, take->is_saving, first)) {
         take_back(lock, take, Py_None, first);
-    }
-}
-
-/* An exception leaves wait(): if the waiter was notified, its notification goes to another one (F5). */
-static void
-pass_on(fl_cond *cond, const fl_waiter *waiter)
-{
-    if (waiter->notified) {
-        (void)fl_cond_notify(cond, 1, NOT_OURS);
     }
 }
 
@@ -406,8 +394,7 @@ wait_as(fl_cond *cond, PyObject *lock, const methods *use, fl_waiter *waiter, in
     if (!blocker.base.poll(&blocker.base)) {
         return -1;
     }
-    waiter->wants_no_lock = true; /* F6 */
-    fl_cond_enqueue(cond, waiter);
+    fl_cond_enqueue_for_notification(cond, waiter); /* F6 */
     PyObject *saved = PyObject_CallNoArgs(use->let_go.call);
     if (saved) {
         (void)fl_lot_sleep(waiter, deadline_ns, &blocker.base);
@@ -421,7 +408,7 @@ wait_as(fl_cond *cond, PyObject *lock, const methods *use, fl_waiter *waiter, in
     }
     if (first) {
         fl_set_exception(first);
-        pass_on(cond, waiter);
+        fl_cond_pass_on(cond, waiter, NOT_OURS); /* F5 */
         return -1;
     }
     return waiter->notified;

@@ -9,7 +9,7 @@
 static PyObject *
 get_own(PyObject *self, PyObject *name)
 {
-    PyObject *dict = PyObject_GenericGetDict(self, NULL);
+    PyObject *dict = fl_instance_own_dict(self);
     PyObject *value = dict ? fl_dict_get(dict, name) : NULL;
     Py_XDECREF(dict);
     return value;
@@ -18,7 +18,7 @@ get_own(PyObject *self, PyObject *name)
 PyObject *
 fl_inside_put(PyObject *self, const char *name, PyObject *value)
 {
-    PyObject *dict = value ? PyObject_GenericGetDict(self, NULL) : NULL;
+    PyObject *dict = value ? fl_instance_dict(self) : NULL;
     PyObject *key = dict ? PyUnicode_InternFromString(name) : NULL;
     PyObject *found = key ? fl_dict_set_default(dict, key, value) : NULL;
     Py_XDECREF(key);
@@ -50,6 +50,24 @@ fl_inside_put_condition(PyObject *self, const fl_inside *inside, PyObject **cond
         return -1;
     }
     return 0;
+}
+
+/* The Condition is kept as long as the object lives: those who wait go on waiting in its queue (I3), even if somebody
+ * assigns another one to `_cond`.  It is kept once an object: since fl_inside_put_condition found the object closed no
+ * Python code has run, and no other thread has had the critical section. */
+int
+fl_inside_open(PyObject *self, const fl_inside *inside, void (*open_core)(PyObject *self, fl_cond *cond))
+{
+    int status;
+    PyObject *condition;
+    FL_BEGIN_CRITICAL_SECTION(self);
+    status = fl_inside_put_condition(self, inside, &condition); /* I1 */
+    if (condition) {
+        ((fl_instance *)self)->adopter = condition;
+        open_core(self, &fl_condition_of(condition)->cond);
+    }
+    FL_END_CRITICAL_SECTION();
+    return status;
 }
 
 /* Whether the object has the attribute in its __dict__, or its class hides ours: 1, 0, or -1 with an exception. */
@@ -143,7 +161,7 @@ fl_inside_set(PyObject *self, PyObject *value, void *context)
     if (open_if_closed(self, attribute->inside) < 0 || (deletes && put_numbers(self, attribute->inside) < 0)) {
         return -1;
     }
-    PyObject *dict = PyObject_GenericGetDict(self, NULL);
+    PyObject *dict = fl_instance_dict(self);
     if (dict == NULL) {
         return -1;
     }
@@ -164,7 +182,7 @@ fl_inside_get_dict(PyObject *self, void *context)
     if (open_if_closed(self, inside) < 0 || put_numbers(self, inside) < 0) {
         return NULL;
     }
-    return PyObject_GenericGetDict(self, NULL);
+    return fl_instance_dict(self);
 }
 
 int
@@ -196,12 +214,8 @@ fl_inside_init_again(PyObject *self, const fl_inside *inside, PyObject *stdlib, 
         return -1;
     }
     PyObject *init = PyObject_GetAttrString(stdlib, "__init__");
-    PyObject *first = init ? PyTuple_Pack(1, self) : NULL;
-    PyObject *all = first ? PySequence_Concat(first, args) : NULL;
-    PyObject *result = all ? PyObject_Call(init, all, kwargs) : NULL;
+    PyObject *result = init ? fl_call_with_tuple(init, self, args, kwargs) : NULL;
     Py_XDECREF(result);
-    Py_XDECREF(all);
-    Py_XDECREF(first);
     Py_XDECREF(init);
     return result ? 0 : -1;
 }

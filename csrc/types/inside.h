@@ -28,6 +28,7 @@
 #ifndef FL_INSIDE_H
 #define FL_INSIDE_H
 
+#include "core/cond.h"
 #include "py/args.h"
 #include "types/instance.h"
 
@@ -73,15 +74,10 @@ PyObject *fl_inside_put(PyObject *self, const char *name, PyObject *value);
  * thread has opened the object meanwhile.  Returns 0, or -1 with an exception. */
 int fl_inside_put_condition(PyObject *self, const fl_inside *inside, PyObject **condition);
 
-/* Takes over the reference to the condition and keeps it as long as the object lives: those who wait go on waiting in
- * the condition's queue (I3), even if somebody assigns another one to `_cond`.  Called once an object, because between
- * finding the object closed and this call the caller neither runs Python code nor leaves the critical section of
- * `self`. */
-static inline void
-fl_inside_set_adopter(PyObject *self, PyObject *condition)
-{
-    ((fl_instance *)self)->adopter = condition;
-}
+/* Opens a closed object whose core moves those who wait to a condition of the core: puts a Condition there as above,
+ * and calls open_core(self, the core of that Condition), which does I2 and I3 in one step and runs no Python code.  0,
+ * or -1 with an exception. */
+int fl_inside_open(PyObject *self, const fl_inside *inside, void (*open_core)(PyObject *self, fl_cond *cond));
 
 /* Returns whether __init__ may make this unborn object a closed one: 1, 0, or -1 with an exception.  It may not where
  * the object has one of the private attributes already, or where its class hides one of ours: such an object stays

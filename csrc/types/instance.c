@@ -35,6 +35,21 @@ fl_instance_own_dict(PyObject *self)
 }
 
 PyObject *
+fl_instance_dict(PyObject *self)
+{
+    PyObject *dict = fl_instance_own_dict(self);
+    while (dict == NULL) {
+        PyObject *made = PyObject_GenericGetDict(self, NULL);
+        if (made == NULL) {
+            return NULL;
+        }
+        Py_DECREF(made);
+        dict = fl_instance_own_dict(self);
+    }
+    return dict;
+}
+
+PyObject *
 fl_instance_create_ordinary(PyObject *type, fl_call call)
 {
     PyObject *result = NULL;

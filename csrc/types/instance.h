@@ -41,6 +41,11 @@ fl_instance_is_bare(PyObject *self)
  * Python code. */
 PyObject *fl_instance_own_dict(PyObject *self);
 
+/* The same, and makes the __dict__ where there is none yet; NULL with an exception.  PyObject_GenericGetDict alone
+ * would not do: without the GIL, up to 3.13, it may take a reference to a dict that another thread has just
+ * replaced. */
+PyObject *fl_instance_dict(PyObject *self);
+
 /* Returns whether tp_vectorcall may make an object of this type by itself: nobody has replaced the type's __new__, nor
  * its __init__, which was `init`.  Runs no Python code. */
 static inline bool
@@ -68,8 +73,6 @@ void fl_instance_dealloc_as(PyObject *self, destructor dealloc, inquiry clear);
     {                                                                                    \
         NULL, 0, 0, 0, NULL                                                              \
     }
-
-#define FL_INSTANCE_DICT {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL}
 
 /* Returns "<module.Name at 0x...: STATE>", or NULL with an exception.  `format` and what follows make STATE, as for
  * PyUnicode_FromFormat.  May run Python code: the type's __module__ and __qualname__ may be anything. */

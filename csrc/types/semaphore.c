@@ -153,8 +153,7 @@ PyDoc_STRVAR(bounded_release_doc,
 static FL_NOINLINE PyObject *
 release_count(PyObject *self, const char *owner, uint64_t count)
 {
-    fl_semaphore_object *semaphore = fl_semaphore_of(self);
-    if (fl_semaphore_is_ready(self) && fl_sema_release(&semaphore->sema, count, semaphore->bound)) {
+    if (fl_semaphore_is_ready(self) && fl_sema_release(fl_semaphore_core(self), count, fl_semaphore_bound(self))) {
         Py_RETURN_NONE;
     }
     if (!fl_semaphore_is_closed(self)) {
@@ -197,7 +196,7 @@ release_with(PyObject *self, const char *owner, fl_call call)
 static inline PyObject *
 release_one(PyObject *self, const char *owner)
 {
-    if (FL_LIKELY(fl_sema_release_fast(fl_semaphore_core(self), fl_semaphore_of(self)->bound))) {
+    if (FL_LIKELY(fl_sema_release_fast(fl_semaphore_core(self), fl_semaphore_bound(self)))) {
         Py_RETURN_NONE;
     }
     return release_count(self, owner, 1);

@@ -11,7 +11,8 @@
 typedef struct {
     fl_instance base;
     fl_sema sema;
-    uint64_t bound;         /* the largest number of permits; 0 while unborn, so that no fast release() succeeds */
+    fl_atomic_u64 bound;    /* the largest number of permits; 0 while unborn, so that no fast release() succeeds.
+                             * Written after `sema`: whoever sees it sees the permits that __init__ has set */
     fl_method_watch *watch; /* whether the type's release() is ours; NULL for a subclass: release() is looked up */
     fl_atomic_u32 ready;    /* __init__ has been called.  Written last: whoever sees it sees the fields above */
 } fl_semaphore_object;
@@ -28,6 +29,13 @@ static inline fl_sema *
 fl_semaphore_core(PyObject *self)
 {
     return &fl_semaphore_of(self)->sema;
+}
+
+/* Returns the largest number of permits; 0 while the object is unborn. */
+static inline uint64_t
+fl_semaphore_bound(PyObject *self)
+{
+    return fl_load_acquire_u64(&fl_semaphore_of(self)->bound);
 }
 
 /* Returns whether __init__ has been called: the object is not unborn (types/inside.h). */

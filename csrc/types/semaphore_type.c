@@ -14,19 +14,16 @@ fl_semaphore_key(PyObject *self)
 
 static const fl_inside inside;
 
+static void
+open_core(PyObject *self, fl_cond *cond)
+{
+    fl_sema_open(fl_semaphore_core(self), cond);
+}
+
 static int
 open_semaphore(PyObject *self)
 {
-    int status;
-    PyObject *condition;
-    FL_BEGIN_CRITICAL_SECTION(self);
-    status = fl_inside_put_condition(self, &inside, &condition); /* I1 */
-    if (condition) {
-        fl_inside_set_adopter(self, condition);
-        fl_sema_open(fl_semaphore_core(self), &fl_condition_of(condition)->cond); /* I2, I3 */
-    }
-    FL_END_CRITICAL_SECTION();
-    return status;
+    return fl_inside_open(self, &inside, open_core);
 }
 
 static PyObject *
@@ -44,7 +41,7 @@ peek_initial_value(PyObject *self)
     if (!fl_semaphore_is_ready(self)) {
         return NULL;
     }
-    return PyLong_FromUnsignedLongLong(fl_semaphore_of(self)->bound);
+    return PyLong_FromUnsignedLongLong(fl_semaphore_bound(self));
 }
 
 static PyGetSetDef semaphore_getset[];
@@ -98,7 +95,7 @@ static void
 set_up(fl_semaphore_object *self, uint64_t permits, bool bounded)
 {
     fl_sema_init(&self->sema, permits);
-    self->bound = bounded ? permits : FL_SEMA_MAX;
+    fl_store_release_u64(&self->bound, bounded ? permits : FL_SEMA_MAX);
     fl_store_release_u32(&self->ready, true); /* another thread may have the object already */
 }
 
@@ -213,7 +210,7 @@ bounded_repr(PyObject *self)
     return fl_instance_repr(self,
                             "value=%llu/%llu",
                             (unsigned long long)fl_sema_permits(fl_semaphore_core(self)),
-                            (unsigned long long)fl_semaphore_of(self)->bound);
+                            (unsigned long long)fl_semaphore_bound(self));
 }
 
 /* ---- the types ---- */

@@ -792,3 +792,18 @@ def test_repr_counts_the_waiters(impl):
     for thread in threads:
         thread.join()
     assert repr(cond) == f"<Condition({cond._lock!r}, 0)>"
+
+
+def test_a_wait_without_init(impl):
+    """A subclass forgot it, and says that it owns the lock."""
+
+    class Forgetful(impl.Condition):
+        def __init__(self):
+            pass
+
+        def _is_owned(self):
+            return True
+
+    for timeout in (None, 0, 0.01):
+        with pytest.raises(AttributeError):
+            Forgetful().wait(timeout)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import operator
 import sys
 import threading
+import time
 from collections import deque
 from multiprocessing.synchronize import SemLock
 
@@ -344,3 +346,91 @@ def test_exceptions_of_is_owned_pass_through_notify(impl, name):
         cond.notify()
     cond.notify()
     cond.release()
+
+
+def test_the_methods_that_wait_uses_by_their_names(impl):
+    """_release_save and _acquire_restore of a foreign lock that has them."""
+    lock = threading.RLock()
+    cond = impl.Condition(lock)
+    for _ in range(3):
+        cond.acquire()
+    saved = cond._release_save()
+    assert try_in_thread(lock)
+    cond._acquire_restore(saved)
+    assert not try_in_thread(lock)
+    for _ in range(3):
+        cond.release()
+    assert try_in_thread(lock)
+
+
+def test_conditions_that_are_stacked_too_deeply():
+    """The search for the lock below them ends; nothing has been released."""
+    lock = threading.Lock()
+    conds = [pyfastlock.Condition(lock)]
+    for _ in range(150):
+        conds.append(pyfastlock.Condition(conds[-1]))
+    with conds[0]:
+        with pytest.raises(RuntimeError, match="has no lock with"):
+            conds[-1].wait(0.01)
+        assert lock.locked()
+
+
+class RaisesInC(Minimal):
+    """While its wait lets go of it, `acquire` becomes a function in C, which needs an argument."""
+
+    def __init__(self, acquire):
+        super().__init__()
+        self.acquire_in_c = acquire
+
+    def _is_owned(self):
+        self.acquire = self.acquire_in_c
+        return True
+
+
+def test_a_function_in_c_that_raises_and_takes_the_lock_at_once():
+    """acquire() raises whenever it may wait; acquire(False) takes the lock."""
+    lock = RaisesInC(operator.not_)
+    cond = pyfastlock.Condition(lock)
+    cond.acquire()
+    with pytest.raises(TypeError, match="exactly one argument"):
+        cond.wait(0.01)
+    assert not lock.real.locked()  # the function has only said that it took the lock
+
+
+def test_a_function_in_c_that_raises_while_the_lock_is_held():
+    """acquire(False) says that another thread holds it: there is hope as long as it does so."""
+    says = {False: False}
+    lock = RaisesInC(says.get)
+    cond = pyfastlock.Condition(lock)
+    cond.acquire()
+    asked = threading.Event()
+
+    def release_late():
+        assert asked.wait(DEADLINE)
+        time.sleep(0.3)  # for more attempts than the wait makes without a pause
+        says[False] = True
+
+    other = start(release_late)
+    lock.release = lambda: (asked.set(), Minimal.release(lock))
+    with pytest.raises(TypeError, match="at least 1 argument"):
+        cond.wait(0.01)
+    other.join()
+
+
+@pytest.mark.parametrize("timeout", [0, 5])
+def test_the_lock_is_released_while_the_timeout_is_read(timeout):
+    """By whatever the timeout calls; the lock stays as that has left it."""
+
+    class Seconds:
+        def __gt__(self, other):
+            cond.release()
+            return timeout > other
+
+        def __index__(self):
+            return timeout
+
+    cond = pyfastlock.Condition(pyfastlock.Lock())
+    cond.acquire()
+    with pytest.raises(RuntimeError, match="release unlocked lock"):
+        cond.wait(Seconds())
+    assert cond.acquire(False)

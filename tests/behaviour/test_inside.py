@@ -1059,3 +1059,101 @@ def test_a_permit_goes_on_from_a_waiter_that_raises(kind):
         _methods.go_on_acquiring(Interrupted(), sema, None)
     assert other.join()
     assert sema._value == 0
+
+
+# Code that runs in the middle of a call, and opens the object.
+
+
+class Seconds:
+    """A timeout that calls a function when it is read."""
+
+    def __init__(self, seconds, function):
+        self.seconds, self.function = seconds, function
+
+    def __gt__(self, other):
+        return self.seconds > other
+
+    def __radd__(self, other):
+        return other + self.seconds
+
+    def __index__(self):
+        self.function()
+        return self.seconds
+
+
+def test_an_event_is_opened_while_its_timeout_is_read():
+    event = pyfastlock.Event()
+    setter = start(lambda: (wait_until(lambda: is_open(event)), parked(event._cond), event.set()))
+    assert event.wait(Seconds(int(DEADLINE), lambda: event._cond)) is True
+    setter.join()
+
+
+def test_an_event_is_opened_and_set_while_its_timeout_is_read():
+    event = pyfastlock.Event()
+    assert event.wait(Seconds(int(DEADLINE), lambda: setattr(event, "_flag", True))) is True
+
+
+def test_a_barrier_is_opened_while_its_timeout_is_read():
+    barrier = pyfastlock.Barrier(2)
+    other = start(lambda: (wait_until(lambda: is_open(barrier)), barrier.wait(DEADLINE)))
+    index = barrier.wait(Seconds(int(DEADLINE), lambda: barrier._cond))
+    assert sorted([index, other.join()[1]]) == [0, 1]
+
+
+@every_kind
+def test_an_object_is_opened_while_it_is_opened(kind, monkeypatch):
+    """The Condition of whoever is first stays."""
+    obj = getattr(pyfastlock, kind)(*ARGUMENTS.get(kind, ()))
+    make, opened = pyfastlock.Condition.__init__, []
+
+    def open_and_make(self, lock=None):
+        if not opened:
+            opened.append(None)
+            opened.append(obj._cond)
+        make(self, lock)
+
+    monkeypatch.setattr(pyfastlock.Condition, "__init__", open_and_make)
+    cond = obj._cond
+    assert cond is opened[1]
+    assert obj._cond is cond
+
+
+@every_kind
+def test_a_dict_from_before_init_cannot_give_the_condition(kind):
+    """Nobody knows of the object that somebody else has its __dict__."""
+    cls = getattr(pyfastlock, kind)
+    arguments = ARGUMENTS.get(kind, ())
+    obj = cls.__new__(cls)
+    inside = obj.__dict__
+    obj.__init__(*arguments)
+    inside["_cond"] = threading.Condition()
+    name = "_flag" if kind == "Event" else "_count" if kind == "Barrier" else "_value"
+    before = repr(obj)
+    for touch in (
+        lambda: obj._cond,
+        lambda: setattr(obj, name, 0),
+        lambda: delattr(obj, name),
+        lambda: obj.__dict__,
+        lambda: setattr(obj, "__dict__", {}),
+        lambda: obj.__init__(*arguments),
+        lambda: copy.copy(obj),
+    ):
+        with pytest.raises(RuntimeError, match="cannot be replaced through its __dict__"):
+            touch()
+    assert repr(obj) == before
+    del inside["_cond"]
+    assert type(obj._cond) is pyfastlock.Condition
+
+
+def test_a_barrier_is_not_opened_while_its_action_runs():
+    caught = []
+
+    def act():
+        with pytest.raises(AttributeError, match="while its action runs") as exc:
+            barrier._cond  # noqa: B018 - the look opens
+        caught.append(exc.type)
+
+    barrier = pyfastlock.Barrier(1, act)
+    assert barrier.wait() == 0
+    assert caught == [AttributeError]
+    assert type(barrier._cond) is pyfastlock.Condition

@@ -118,17 +118,19 @@ def test_repr_of_an_rlock(impl, depth):
     for _ in range(depth):
         lock.acquire()
     held = free.replace("unlocked", "locked").replace("count=0", f"count={depth}")
-    owner = threading.get_ident()
-    if impl is threading and owner > sys.maxsize:
-        owner -= 2 * (sys.maxsize + 1)  # it is shown with a sign where a long has 32 bits
-    held = held.replace("owner=0", f"owner={owner}")
-    assert repr(lock) == held
-    assert run_in_thread(repr, lock) == held
+
+    def by(owner):
+        if impl is threading and owner > sys.maxsize:
+            owner -= 2 * (sys.maxsize + 1)  # it is shown with a sign where a long has 32 bits
+        return held.replace("owner=0", f"owner={owner}")
+
+    assert repr(lock) == by(threading.get_ident())
+    assert run_in_thread(repr, lock) == by(threading.get_ident())
     for _ in range(depth):
         lock.release()
     assert repr(lock) == free
     with held_elsewhere(lock, depth) as holder:
-        assert repr(lock) == held.replace(str(threading.get_ident()), str(holder.ident))
+        assert repr(lock) == by(holder.ident)
     assert repr(lock) == free
 
 
@@ -618,3 +620,8 @@ def test_import_patches_nothing():
     for kind in KINDS:
         assert getattr(threading, kind) is not getattr(pyfastlock, kind)
     assert type(threading.Lock()).__module__ == "_thread"
+
+
+def test_nobody_waits_for_a_number():
+    with pytest.raises(TypeError, match="nobody waits for a int"):
+        pyfastlock._core._waiters(3)

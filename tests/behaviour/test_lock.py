@@ -41,6 +41,8 @@ def test_aliases_do_the_same(lock, acquire, release, locked):
     assert getattr(lock, release)() is None
     assert getattr(lock, locked)() is False
     assert getattr(lock, acquire)(False) is True
+    assert getattr(lock, release)() is None
+    assert getattr(lock, acquire)() is True
 
 
 def test_context_manager_yields_true(lock):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import functools
 import gc
+import importlib.util
 import inspect
 import pickle
 import re
@@ -841,3 +842,17 @@ def test_super_and_inherited_calls(impl):
         assert child.wait_for(lambda: "wait" in child.seen, 0.001)
         child.notify_all()
     assert child.seen == ["enter", "wait", ("notify", 0), "exit"]
+
+
+def test_a_method_goes_with_its_module():
+    """Weak references learn of it; another copy of the module has methods of its own."""
+    spec = pyfastlock._core.__spec__
+    copy = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(copy)
+    seen = []
+    reference = weakref.ref(vars(copy.Event)["set"], seen.append)
+    del copy
+    gc.collect()
+    gc.collect()
+    assert reference() is None
+    assert seen == [reference]

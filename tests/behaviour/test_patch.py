@@ -112,6 +112,22 @@ def test_unpatch_in_a_block_waits_for_its_end() -> None:
     assert current() == STDLIB
 
 
+def test_a_block_whose_beginning_fails_is_not_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = threading.Lock
+
+    def fail() -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr("pyfastlock._patch._neighbours.watch", fail)
+        with pytest.raises(MemoryError), pyfastlock.patched():
+            pytest.fail("the block has begun")
+    assert threading.Lock is before
+    with pyfastlock.patched():
+        assert threading.Lock is pyfastlock.Lock
+    assert threading.Lock is before
+
+
 def test_blocks_that_overlap_in_two_threads() -> None:
     entered, leave = queue.SimpleQueue[None](), queue.SimpleQueue[None]()
 

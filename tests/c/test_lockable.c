@@ -45,7 +45,7 @@ test_k1_woken_waiter_tries_before_it_polls(void)
 static void
 test_poll_gives_up_before_the_sleep(void)
 {
-    fl_mutex mutex = {FL_MUTEX_HELD};
+    static fl_mutex mutex = {FL_MUTEX_HELD}; /* nowhere where an earlier test had one, which would be backed off from */
     fake_blocker blocker = make_fake_blocker(true, give_up, NULL);
     CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops.wait, &mutex, FL_DEADLINE_NEVER, &blocker.base), FL_LOCK_GIVEN_UP);
     CHECK_EQUAL(blocker.polls, 1);
@@ -56,7 +56,7 @@ test_poll_gives_up_before_the_sleep(void)
 static void
 test_timeout_detaches_once(void)
 {
-    fl_mutex mutex = {FL_MUTEX_HELD};
+    static fl_mutex mutex = {FL_MUTEX_HELD}; /* nowhere where an earlier test had one, which would be backed off from */
     fake_blocker blocker = make_fake_blocker(false, NULL, NULL);
     int64_t deadline_ns = fl_deadline_after_ns(NS_PER_MS);
     CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops.wait, &mutex, deadline_ns, &blocker.base), FL_LOCK_TIMED_OUT);

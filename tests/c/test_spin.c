@@ -5,6 +5,7 @@
 
 #include "check.h"
 #include "core/fork.h"
+#include "core/lot/bucket.h"
 #include "core/lot/parking_lot.h"
 #include "core/lot/spin.h"
 #include "core/thread.h"
@@ -74,6 +75,34 @@ test_no_spin_near_the_deadline(void)
     CHECK_EQUAL(failures_of(&history), 0);
     spin_in_vain(&history, fl_deadline_after_ns(INT64_C(3600) * 1000 * NS_PER_MS));
     CHECK(failures_of(&history) > 0);
+}
+
+static void *
+lock_the_bucket(void *about_to)
+{
+    fl_store_release_u32(about_to, true);
+    fl_bucket_lock(fl_bucket_of(&key));
+    fl_bucket_unlock(fl_bucket_of(&key));
+    return NULL;
+}
+
+/* Where nobody may spin a thread does not try a mutex again and again; it waits. */
+static void
+test_a_bucket_is_waited_for_where_nobody_spins(void)
+{
+    fl_spin_enable(false);
+    for (int i = 0; i < 5; i++) {
+        fl_atomic_u32 about_to = 0;
+        fl_bucket_lock(fl_bucket_of(&key));
+        pthread_t thread = start_thread(lock_the_bucket, &about_to);
+        while (!fl_load_acquire_u32(&about_to)) {
+            fl_cpu_yield();
+        }
+        nanosleep(&(struct timespec){.tv_nsec = NS_PER_MS}, NULL); /* mostly it has found the mutex locked then */
+        fl_bucket_unlock(fl_bucket_of(&key));
+        CHECK_EQUAL(pthread_join(thread, NULL), 0);
+    }
+    fl_spin_enable(true);
 }
 
 static void
@@ -567,6 +596,7 @@ main(void)
     if (fl_cpu_count() > 1) {
         RUN(test_history_makes_spins_rare);
         RUN(test_no_spin_near_the_deadline);
+        RUN(test_a_bucket_is_waited_for_where_nobody_spins);
         RUN(test_switched_off);
         RUN(test_switched_off_by_the_environment);
         RUN(test_no_spin_on_one_processor);

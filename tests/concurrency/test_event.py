@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from concurrency import CHILD_LIMIT, check_script, queued
+from concurrency import CHILD_LIMIT, check_script, finalize_when_parked, queued
 from support import DEADLINE, SETTLE, fails_on_stdlib, is_ours, parked, start, wait_until
 
 PATIENT = 2 * DEADLINE
@@ -383,21 +383,7 @@ def test_t13_t31_handlers_use_the_event_that_they_interrupt(impl: ModuleType) ->
 def test_t23_finalizer_sets_the_event_for_which_main_waits(impl: ModuleType, how: str) -> None:
     event = impl.Event()
 
-    class Thing:
-        if how == "__del__":
-
-            def __del__(self) -> None:
-                event.set()
-
-    def drop() -> None:
-        # Made here: without the GIL, the last reference goes in the thread that made the object.
-        thing = Thing()
-        reference = weakref.ref(thing, lambda _: event.set()) if how == "weakref" else None
-        parked(event)
-        del thing
-        assert reference is None or reference() is None
-
-    dropper = start(drop)
+    dropper = finalize_when_parked(event, how, event.set)
     try:
         assert event.wait(PATIENT) is True
     finally:

@@ -227,3 +227,58 @@ def test_t18_wrong_releases_race(impl: ModuleType) -> None:
         return errors
 
     assert race(*[misuse] * THREADS) == [1200] * THREADS
+
+
+# What the script below reads: private attributes that the types of ours have as descriptors.
+PRIVATE = {
+    "Event": ["_cond", "_flag"],
+    "Semaphore": ["_cond", "_value"],
+    "BoundedSemaphore": ["_cond", "_value", "_initial_value"],
+    "Barrier": ["_cond", "_parties", "_action", "_timeout", "_state", "_count"],
+    "Condition": ["_lock"],
+}
+
+
+@pytest.mark.parametrize("kind", list(PRIVATE))
+def test_the_dict_is_replaced_while_others_look_into_it(impl: ModuleType, kind: str) -> None:
+    """The methods are looked up on the type: on an object, the interpreter itself looks into the
+    __dict__, and up to 3.13 it may look into one that was just freed."""
+    check_script(
+        f"""
+        import threading, time
+        cls, names = impl.{kind}, {PRIVATE[kind]!r}
+        args = (1,) if {kind!r} == "Barrier" else ()
+        current, end = [cls(*args)], time.monotonic() + 1
+
+        def use(obj):
+            repr(obj)
+            if {kind!r} == "Event":
+                cls.set(obj)
+                cls.wait(obj, 0.0001)
+                cls.clear(obj)
+            elif {kind!r} != "Barrier" and cls.acquire(obj, timeout=0.0001):
+                cls.release(obj)
+
+        bodies = [
+            lambda obj: setattr(obj, "__dict__", dict(obj.__dict__)),
+            lambda obj: setattr(obj, "__dict__", {{}}),
+            lambda obj: cls.__init__(obj, *args),
+            lambda obj: [getattr(obj, name, None) for name in names],
+            use,
+            use,
+            lambda obj: (time.sleep(0.0005), current.__setitem__(0, cls(*args))),
+        ]
+
+        def repeat(body):
+            while time.monotonic() < end:
+                try:
+                    body(current[0])
+                except (AttributeError, RuntimeError, ValueError):
+                    pass  # as in threading: what it needs is not there any more
+
+        sys.setswitchinterval(1e-6)
+        for thread in [start(repeat, body) for body in bodies]:
+            thread.join()
+        """,
+        impl,
+    )

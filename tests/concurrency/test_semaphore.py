@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from concurrency import CHILD_LIMIT, check_script, patience, queued
+from concurrency import CHILD_LIMIT, check_script, finalize_when_parked, patience, queued
 from support import (
     DEADLINE,
     fails_on_stdlib,
@@ -514,21 +514,7 @@ def test_t23_finalizer_releases_the_semaphore_for_which_main_waits(
 ) -> None:
     semaphore = impl.Semaphore(0)
 
-    class Thing:
-        if how == "__del__":
-
-            def __del__(self) -> None:
-                semaphore.release()
-
-    def drop() -> None:
-        # Made here: without the GIL, the last reference goes in the thread that made the object.
-        thing = Thing()
-        reference = weakref.ref(thing, lambda _: semaphore.release()) if how == "weakref" else None
-        parked(semaphore)
-        del thing
-        assert reference is None or reference() is None
-
-    dropper = start(drop)
+    dropper = finalize_when_parked(semaphore, how, semaphore.release)
     try:
         assert semaphore.acquire(timeout=PATIENT) is True
     finally:

@@ -5,8 +5,9 @@
     python tests/explore/run.py --only mutex    scenarios whose names contain this, and no bugs
     python tests/explore/run.py --bugs WOKEN    bugs whose names contain this, and nothing else
 
-Each scenario runs with a runtime lock (a model of the GIL) and without one, and the full setting runs it with both ways
-to sleep.  A failed run prints the line that repeats it, step by step.  Standard library only.
+Each scenario runs with a runtime lock (a model of the GIL) and without one, and the full setting
+runs it with both ways to sleep.  A failed run prints the line that repeats it, step by step.
+Standard library only.
 """
 
 import argparse
@@ -21,12 +22,16 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from bugs import BUGS, Bug
+from bug import Bug
+from bugs import BUGS
 
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parent.parent / "csrc"
 BUILD = HERE / "build"
-FIGURES = re.compile(r": (\d+) schedules, (\d+) states, (\d+) steps, .* (\w+( off)?)$", re.MULTILINE)
+FIGURES = re.compile(
+    r": (\d+) schedules, (\d+) states, (\d+) steps, .* (\w+( off)?)$", re.MULTILINE
+)
+REASON = re.compile(r"\w+\.[ch]:|asleep|the run")
 LIMIT_S = 3600
 
 
@@ -34,6 +39,14 @@ class Task(NamedTuple):
     scenario: str
     options: tuple[str, ...]
     park: str
+
+    @property
+    def build(self) -> str:
+        """Which build runs it: a core for a runtime with one lock is another one."""
+        return f"{self.park}-{'gil' if '--gil' in self.options else 'none'}"
+
+
+BUILDS = ("default-none", "default-gil", "condvar-none", "condvar-gil")
 
 
 class Result(NamedTuple):
@@ -44,23 +57,35 @@ class Result(NamedTuple):
     output: str
 
 
-def build(folder: Path, park: str, csrc: Path = CSRC) -> Path:
-    command = ["make", "-s", f"BUILD={folder}", f"PARK={park}", f"CSRC={csrc}"]
+def program_of(build: str) -> Path:
+    return BUILD / build / "explore"
+
+
+def make(folder: Path, build: str, *settings: str) -> Path:
+    park, runtime = build.split("-")
+    command = ["make", "-s", f"BUILD={folder}", f"PARK={park}", f"RUNTIME={runtime}", *settings]
     subprocess.run(command, cwd=HERE, check=True, timeout=LIMIT_S)
     return folder / "explore"
 
 
-def scenarios(program: Path) -> list[tuple[str, str]]:
-    listed = subprocess.run([program, "--list"], check=True, capture_output=True, text=True)
-    return [tuple(line.split("\t")[:2]) for line in sorted(listed.stdout.splitlines())]
+def make_all(jobs: int) -> None:
+    for build in BUILDS:
+        make(BUILD / build, build, f"-j{jobs}")
 
 
-def plan(program: Path, parks: list[str], full: bool, only: str) -> list[Task]:
+def scenarios() -> list[list[str]]:
+    """Their names, and whether each takes a runtime lock: gil, none or both."""
+    command = [program_of(BUILDS[0]), "--list"]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True)
+    return [line.split("\t")[:2] for line in sorted(listed.stdout.splitlines())]
+
+
+def plan(parks: list[str], full: bool, only: str) -> list[Task]:
     tasks = []
+    extra = ("--full",) if full else ()
     for park in parks:
-        for name, runtime in scenarios(program):
+        for name, runtime in scenarios():
             if only in name:
-                extra = ("--full",) if full else ()
                 if runtime != "gil":
                     tasks.append(Task(name, extra, park))
                 if runtime != "none":
@@ -70,7 +95,7 @@ def plan(program: Path, parks: list[str], full: bool, only: str) -> list[Task]:
 
 def explore(program: Path, task: Task) -> Result:
     command = [program, task.scenario, *task.options]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     figures = FIGURES.search(run.stdout)
     schedules, states = (int(figures[1]), int(figures[2])) if figures else (0, 0)
     output = run.stdout + run.stderr
@@ -79,10 +104,10 @@ def explore(program: Path, task: Task) -> Result:
     return Result(task, run.returncode == 0 and figures is not None, schedules, states, output)
 
 
-def explore_all(programs: dict[str, Path], tasks: list[Task], jobs: int) -> list[Result]:
+def explore_all(tasks: list[Task], jobs: int) -> list[Result]:
     results = []
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        runs = [pool.submit(explore, programs[task.park], task) for task in tasks]
+        runs = [pool.submit(explore, program_of(task.build), task) for task in tasks]
         for run in concurrent.futures.as_completed(runs):
             result = run.result()
             results.append(result)
@@ -94,16 +119,25 @@ def explore_all(programs: dict[str, Path], tasks: list[Task], jobs: int) -> list
 # ---- planted bugs ----
 
 
+def task_of(bug: Bug) -> Task:
+    scenario, *options = shlex.split(bug.scenario)
+    return Task(scenario, tuple(options), bug.park)
+
+
 def plant(bug: Bug, number: int) -> Path:
-    """Returns a build folder with a core that has the bug; what does not depend on the change is not compiled again."""
+    """Returns a build folder with a core that has the bug.
+
+    What does not depend on the change is not compiled again.
+    """
     folder = BUILD / "bugs" / str(number)
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(BUILD / "default", folder)
+    shutil.copytree(BUILD / task_of(bug).build, folder)
     shutil.copytree(CSRC, folder / "csrc")
     path = folder / "csrc" / bug.file
     text = path.read_text()
-    if text.count(bug.old) != 1:
-        sys.exit(f"explore: {bug.name!r}: the text to change stands {text.count(bug.old)} times in {bug.file}")
+    times = text.count(bug.old)
+    if times != 1:
+        sys.exit(f"explore: {bug.name!r}: {bug.file} has the text to change {times} times")
     path.write_text(text.replace(bug.old, bug.new))
     (folder / "explore").unlink()
     for rule in folder.rglob("*.d"):
@@ -115,14 +149,16 @@ def plant(bug: Bug, number: int) -> Path:
 
 def find_bug(number: int) -> bool:
     bug = BUGS[number]
+    task = task_of(bug)
     folder = plant(bug, number)
     try:
-        program = build(folder, "default", folder / "csrc")
-        scenario, *options = shlex.split(bug.scenario)
-        result = explore(program, Task(scenario, tuple(options), "default"))
+        # A line that was dropped may leave a function without a use.
+        program = make(folder, task.build, f"CSRC={folder / 'csrc'}", "WARNINGS=-w")
+        result = explore(program, task)
         found = not result.passed and "FAILED" in result.output
-        told = next((line for line in result.output.splitlines() if re.match(r"\w+\.[ch]:|asleep|the run", line)), "")
-        print(f"{'found' if found else 'NOT FOUND'} by {bug.scenario}: {bug.name}: {told}", flush=True)
+        lines = [line for line in result.output.splitlines() if REASON.match(line)]
+        how = f"found by {bug.scenario}" if found else f"NOT FOUND by {bug.scenario}"
+        print(f"{how}: {bug.name}: {lines[0] if lines else ''}", flush=True)
         if not found:
             print(result.output)
         return found
@@ -131,27 +167,33 @@ def find_bug(number: int) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--only", metavar="NAME")
     parser.add_argument("--bugs", metavar="NAME")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     begin = time.monotonic()
-    programs = {park: build(BUILD / park, park) for park in ("default", "condvar")}
+    make_all(options.jobs)
     tasks: list[Task] = []
     if options.bugs is None:
         parks = ["default", "condvar"] if options.full else ["default"]
-        tasks = plan(programs["default"], parks, options.full, options.only or "")
-    results = explore_all(programs, tasks, options.jobs)
-    bugs = [i for i, bug in enumerate(BUGS) if options.only is None and (options.bugs or "") in bug.name]
+        tasks = plan(parks, options.full, options.only or "")
+    results = explore_all(tasks, options.jobs)
+    bugs = [
+        i for i, bug in enumerate(BUGS) if options.only is None and (options.bugs or "") in bug.name
+    ]
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         found = sum(pool.map(find_bug, bugs))
     failed = sum(not result.passed for result in results)
+    schedules = sum(result.schedules for result in results)
+    states = sum(result.states for result in results)
+    print(f"{states:,} states, {time.monotonic() - begin:.0f} s")
     print(
-        f"explored {sum(result.schedules for result in results):,} schedules in {len(results)} scenarios, {failed} failed; "
-        f"planted bugs found: {found} of {len(bugs)}  ({sum(result.states for result in results):,} states, "
-        f"{time.monotonic() - begin:.0f} s)"
+        f"explored {schedules:,} schedules in {len(results)} scenarios, {failed} failed; "
+        f"planted bugs found: {found} of {len(bugs)}"
     )
     return 1 if failed or found < len(bugs) or not (results or bugs) else 0
 

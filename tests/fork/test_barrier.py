@@ -30,6 +30,23 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 Broken = threading.BrokenBarrierError
 
 
+def fork_with_limit(pids: list[int]) -> None:
+    """Fork, and append the pid, or 0 in the child. The child is killed where it hangs."""
+    pids.append(fork())
+    if pids == [0]:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(CHILD_LIMIT)
+
+
+def expect_broken_child(barrier: Any, result: Any, go_on: threading.Event) -> None:
+    """What the child finds where nobody runs the action any more: the wait ended, broken."""
+    assert result is Broken
+    assert barrier.broken
+    barrier.reset()
+    go_on.set()
+    use_barrier(barrier)
+
+
 def test_t33_t34_fork_in_an_action(impl: ModuleType) -> None:
     """The child goes on alone; the parent with everybody."""
     pids: list[int] = []
@@ -145,13 +162,7 @@ def test_t33_t34_handler_of_a_guest_forks(timeout: float | None) -> None:
     actor = start(barrier.wait)
     assert runs.wait(DEADLINE)
 
-    def fork_once() -> None:
-        pids.append(fork())
-        if pids == [0]:
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(CHILD_LIMIT)
-
-    on_signal(fork_once)
+    on_signal(lambda: fork_with_limit(pids))
     kick = kick_when_parked(barrier)
     ender = start(lambda: (wait_until(lambda: pids), go_on.set()))
     result: Any = None
@@ -160,15 +171,8 @@ def test_t33_t34_handler_of_a_guest_forks(timeout: float | None) -> None:
     except Broken:
         result = Broken
     finally:
-
-        def child() -> None:
-            assert result is Broken
-            assert barrier.broken
-            barrier.reset()
-            use_barrier(barrier)
-
         if pids == [0]:
-            leave_child(child)
+            leave_child(lambda: expect_broken_child(barrier, result, go_on))
     ignore_signal()
     kick.join()
     ender.join()
@@ -185,12 +189,6 @@ def test_t33_t34_handler_forks_during_the_action(timeout: float | None) -> None:
     pids: list[int] = []
     barrier = impl.Barrier(2, lambda: (runs.set(), go_on.wait(DEADLINE)))
 
-    def fork_once() -> None:
-        pids.append(fork())
-        if pids == [0]:
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(CHILD_LIMIT)
-
     def act_and_kick() -> int:
         parked(barrier)
         begun = time.monotonic()
@@ -205,7 +203,7 @@ def test_t33_t34_handler_forks_during_the_action(timeout: float | None) -> None:
         kicker.join()
         return index
 
-    on_signal(fork_once)
+    on_signal(lambda: fork_with_limit(pids))
     actor = start(act_and_kick)
     ender = start(lambda: (wait_until(lambda: pids), go_on.set()))
     result: Any = None
@@ -214,16 +212,8 @@ def test_t33_t34_handler_forks_during_the_action(timeout: float | None) -> None:
     except Broken:
         result = Broken
     finally:
-
-        def child() -> None:
-            assert result is Broken
-            assert barrier.broken
-            barrier.reset()
-            go_on.set()
-            use_barrier(barrier)
-
         if pids == [0]:
-            leave_child(child)
+            leave_child(lambda: expect_broken_child(barrier, result, go_on))
     ignore_signal()
     ender.join()
     join_child(*pids)

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -29,7 +29,16 @@ from concurrency import (
     patience,
     queued,
 )
-from support import DEADLINE, fails_on_stdlib, is_ours, parked, run_in_thread, start, wait_until
+from support import (
+    DEADLINE,
+    fails_on_stdlib,
+    is_open,
+    is_ours,
+    parked,
+    run_in_thread,
+    start,
+    wait_until,
+)
 from usage import GHOSTS, use_barrier, use_event, use_semaphore
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
@@ -136,6 +145,53 @@ def test_t34_fork_with_waiters(impl: ModuleType, kind: str, waiters: int) -> Non
         results = [thread.join() for thread in threads]
     assert sorted(results) == ([0, 1, 2, 3] if kind == "Barrier" else [True] * waiters)
     use(obj)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_t34_fork_with_waiters_at_an_opened_object(kind: str) -> None:
+    """One thread began to wait before the object was opened, one after that."""
+    import pyfastlock as impl
+
+    obj, wait, _ = make(impl, kind)
+    early = start(wait, obj)
+    parked(obj)
+    cond = obj._cond
+    assert is_open(obj)
+    late = start(wait, obj)
+    parked(cond, 2)
+
+    def child() -> None:
+        assert queued(cond) == queued(obj) == 0
+        if kind == "Barrier":
+            # As in threading, those who are not there are still counted.
+            assert obj.n_waiting == 2
+            obj.abort()
+            with pytest.raises(Broken):
+                obj.wait(DEADLINE)
+            return
+        waiter = start(wait, obj)
+        parked(cond)
+        obj.set() if kind == "Event" else obj.release()
+        assert waiter.join() is True
+        if kind == "Event":
+            obj.clear()
+            assert obj.wait(0.01) is False
+        else:
+            assert obj._value == 0
+            assert obj.acquire(False) is False
+
+    in_child(child)
+    assert queued(cond) == 2
+    threads = [early, late]
+    if kind == "Event":
+        obj.set()
+    elif kind == "Barrier":
+        threads += [start(wait, obj) for _ in range(2)]
+    else:
+        obj.release(2)
+    results = [thread.join() for thread in threads]
+    assert sorted(results) == ([0, 1, 2, 3] if kind == "Barrier" else [True, True])
+    assert queued(cond) == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -306,15 +362,6 @@ def test_t34_forks_while_other_threads_use_everything(impl: ModuleType) -> None:
 
 
 # T14: the handler of a signal forks, while the main thread is queued.
-
-
-@pytest.fixture
-def forking_handler() -> Iterator[list[int]]:
-    """SIGUSR1 forks; the list gets the pid, or 0 in the child."""
-    pids: list[int] = []
-    on_signal(lambda: pids.append(fork()))
-    yield pids
-    ignore_signal()
 
 
 @pytest.mark.parametrize("kind", KINDS)

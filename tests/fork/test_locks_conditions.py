@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -411,15 +410,6 @@ def test_t34_forks_while_other_threads_use_everything(impl: ModuleType) -> None:
 
 
 # T14: the handler of a signal forks.
-
-
-@pytest.fixture
-def forking_handler() -> Iterator[list[int]]:
-    """SIGUSR1 forks; the list gets the pid, or 0 in the child."""
-    pids: list[int] = []
-    on_signal(lambda: pids.append(fork()))
-    yield pids
-    ignore_signal()
 
 
 @pytest.mark.parametrize("kind", ["Lock", "RLock", "foreign"])

@@ -14,19 +14,20 @@ import threading
 import time
 import traceback
 import warnings
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from support import DEADLINE, is_ours, parked, start, stdlib_condition
+from support import DEADLINE, PATIENCE, is_ours, parked, start, stdlib_condition
 
 TESTS = Path(__file__).resolve().parent
 
 LOCK_KINDS = ["Lock", "RLock", "plain", "foreign"]
 """The kinds that `make_lock` knows: ours (or the stdlib's), and two that are nobody's."""
 
-CHILD_LIMIT = 20
+CHILD_LIMIT = int(20 * PATIENCE)
 """Seconds after which a child or a script kills itself; less than what its parent waits."""
 
 
@@ -149,6 +150,29 @@ def kick_when_parked(obj: Any, n: int = 1, signum: int = signal.SIGUSR1) -> Any:
         return sent
 
     return start(kick)
+
+
+def finalize_when_parked(obj: Any, how: str, finalizer: Callable[[], object]) -> Any:
+    """Start a thread in which a thing ends when a thread is parked on `obj`.
+
+    The thing's `__del__` or, where `how` is "weakref", its weak reference's callback calls
+    `finalizer()`. The thing is made in that thread: without the GIL it ends there.
+    """
+
+    class Thing:
+        if how == "__del__":
+
+            def __del__(self) -> None:
+                finalizer()
+
+    def drop() -> None:
+        thing = Thing()
+        reference = weakref.ref(thing, lambda _: finalizer()) if how == "weakref" else None
+        parked(obj)
+        del thing
+        assert reference is None or reference() is None
+
+    return start(drop)
 
 
 def fork() -> int:

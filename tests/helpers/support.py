@@ -6,6 +6,7 @@ Nothing here blocks without a deadline: a hang is a failure, and it says where t
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import sysconfig
 import threading
@@ -17,7 +18,10 @@ from typing import Any
 
 import pytest
 
-DEADLINE = 30.0
+PATIENCE = float(os.environ.get("PYFASTLOCK_PATIENCE", "1"))
+"""How many times longer everything may take: more than once as long under a sanitizer."""
+
+DEADLINE = 30.0 * PATIENCE
 """Seconds after which a test that waits for something has failed."""
 
 SETTLE = 0.02

@@ -202,14 +202,17 @@ def test_t26_wait_without_end_is_refused_to_the_last() -> None:
         + """
 lock, rlock, cond = impl.Lock(), impl.RLock(), impl.Condition(impl.Lock())
 event, semaphore, barrier = impl.Event(), impl.Semaphore(0), impl.Barrier(2)
+foreign = impl.Condition(threading.Lock())
 start(rlock.acquire).join()
 lock.acquire()
 cond.acquire()
+foreign.acquire()
 sys.late = Late(
-    lock.acquire, rlock.acquire, cond.wait, event.wait, semaphore.acquire, barrier.wait
+    lock.acquire, rlock.acquire, cond.wait, event.wait, semaphore.acquire, barrier.wait,
+    foreign.wait,
 )
 """,
-        output=" ".join([REFUSED] * 6),
+        output=" ".join([REFUSED] * 7),
     )
 
 

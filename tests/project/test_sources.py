@@ -241,3 +241,22 @@ def test_t30_no_result_of_a_system_call_is_ignored() -> None:
                 ignored.append(f"{path.name}: {before[-20:]}{call.group()}")
     assert calls > 10
     assert not ignored
+
+
+# Calls of the system
+
+NEVER_FAIL = {"pthread_self", "pthread_getspecific", "sched_yield"}
+SYSTEM_CALL = re.compile(
+    r"\b(pthread_\w+|sem_\w+|sched_\w+|malloc|calloc|realloc|free|clock_gettime|sysconf)\("
+)
+
+
+def test_every_call_that_can_fail_is_made_to_fail() -> None:
+    header = ROOT / "tests" / "c" / "faulty_calls.h"
+    replaced = set(re.findall(r"^#define (\w+)\(", text_of(header), re.MULTILINE))
+    called = set()
+    for path in sources(".c", ".h"):
+        if room_of(name_of(path)) <= ROOMS.index("core"):
+            called |= set(SYSTEM_CALL.findall(COMMENT.sub("", text_of(path))))
+    assert called - NEVER_FAIL <= replaced
+    assert called >= NEVER_FAIL

@@ -214,3 +214,27 @@ def test_t33_exception_while_another_thread_runs_the_action(
     ignore_signal()
     assert other.join() == 1
     assert (barrier.n_waiting, barrier.broken) == (0, False)
+
+
+def test_the_exception_of_leaving_an_open_barrier_takes_the_place(handle: Handle) -> None:
+    """As the one that a with-block's end raises takes the place of the block's own."""
+    import pyfastlock
+
+    class Broke:
+        def __enter__(self) -> None:
+            raise LookupError
+
+        def __exit__(self, *_: object) -> None:
+            raise AssertionError
+
+    barrier = pyfastlock.Barrier(2)
+
+    def open_and_raise() -> None:
+        barrier._cond = Broke()
+        raise Interrupt
+
+    handle(open_and_raise)
+    kicker = kick_when_parked(barrier)
+    with pytest.raises(LookupError):
+        barrier.wait(DEADLINE)
+    kicker.join()

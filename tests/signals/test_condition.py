@@ -306,6 +306,14 @@ def waiting(cond: Any) -> bool:
         cond.release()
 
 
+def notify_and_raise(cond: Any) -> None:
+    """What a handler does."""
+    cond.acquire()
+    cond.notify()
+    cond.release()
+    raise Interrupt
+
+
 def give_up(cond: Any, *threads: Any) -> None:
     """Wake whoever still waits, so that the threads end."""
     cond.acquire()
@@ -322,13 +330,7 @@ def test_t02_notified_by_its_own_handler_that_raises(
 ) -> None:
     cond = impl.Condition(make_lock(impl, kind))
 
-    def notify_and_raise() -> None:
-        cond.acquire()
-        cond.notify()
-        cond.release()
-        raise Interrupt
-
-    handle(notify_and_raise)
+    handle(lambda: notify_and_raise(cond))
     cond.acquire()
 
     def second() -> bool:
@@ -400,13 +402,7 @@ def test_t02_notification_that_nobody_takes_is_not_kept(
 ) -> None:
     cond = impl.Condition(make_lock(impl, kind))
 
-    def notify_and_raise() -> None:
-        cond.acquire()
-        cond.notify()
-        cond.release()
-        raise Interrupt
-
-    handle(notify_and_raise)
+    handle(lambda: notify_and_raise(cond))
     cond.acquire()
     kick = kick_when_parked(cond)
     with pytest.raises(Interrupt):

@@ -196,8 +196,9 @@ fl_bucket_take_out(fl_bucket *bucket, fl_waiter *waiter)
 int
 fl_buckets_init(void)
 {
-    for (int i = 0; i < BUCKET_COUNT; i++) {
-        int error = pthread_mutex_init(&buckets[i].mutex, NULL);
+    static int ready; /* so many are: none is set up twice */
+    for (; ready < BUCKET_COUNT; ready++) {
+        int error = pthread_mutex_init(&buckets[ready].mutex, NULL);
         if (error) {
             return error;
         }

@@ -42,7 +42,8 @@ void fl_bucket_unlock_both(fl_bucket *a, fl_bucket *b);
 /* Locks and returns the bucket that the waiter is, or was last, queued in. */
 fl_bucket *fl_bucket_lock_of(fl_waiter *waiter);
 
-/* Sets the table up.  Called once, before anything else here.  Returns 0 or an errno value. */
+/* Sets the table up.  Called before anything else here, by one thread at a time; again where that or a later step of
+ * the setting up has failed.  Returns 0 or an errno value. */
 int fl_buckets_init(void);
 
 /* For core/fork.c.  The first takes all mutexes, the others release them, so that the child finds whole queues.  In the

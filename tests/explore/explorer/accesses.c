@@ -9,11 +9,23 @@
 
 /* ---- plain accesses ---- */
 
-#define PLAIN(size) \
-    void __tsan_read##size(void *address) { ex_memory_used(address, size, false, CALLER); } \
-    void __tsan_write##size(void *address) { ex_memory_used(address, size, true, CALLER); } \
-    void __tsan_unaligned_read##size(void *address) { ex_memory_used(address, size, false, CALLER); } \
-    void __tsan_unaligned_write##size(void *address) { ex_memory_used(address, size, true, CALLER); }
+#define PLAIN(size)                                   \
+    void __tsan_read##size(void *address)             \
+    {                                                 \
+        ex_memory_used(address, size, false, CALLER); \
+    }                                                 \
+    void __tsan_write##size(void *address)            \
+    {                                                 \
+        ex_memory_used(address, size, true, CALLER);  \
+    }                                                 \
+    void __tsan_unaligned_read##size(void *address)   \
+    {                                                 \
+        ex_memory_used(address, size, false, CALLER); \
+    }                                                 \
+    void __tsan_unaligned_write##size(void *address)  \
+    {                                                 \
+        ex_memory_used(address, size, true, CALLER);  \
+    }
 
 /* clang-format off */
 PLAIN(1)
@@ -71,8 +83,12 @@ static const char *
 order_name(int order)
 {
     static const char *const names[] = {
-        [__ATOMIC_RELAXED] = "relaxed", [__ATOMIC_CONSUME] = "consume", [__ATOMIC_ACQUIRE] = "acquire",
-        [__ATOMIC_RELEASE] = "release", [__ATOMIC_ACQ_REL] = "acq_rel", [__ATOMIC_SEQ_CST] = "seq_cst",
+        [__ATOMIC_RELAXED] = "relaxed",
+        [__ATOMIC_CONSUME] = "consume",
+        [__ATOMIC_ACQUIRE] = "acquire",
+        [__ATOMIC_RELEASE] = "release",
+        [__ATOMIC_ACQ_REL] = "acq_rel",
+        [__ATOMIC_SEQ_CST] = "seq_cst",
     };
     return names[order];
 }
@@ -80,77 +96,97 @@ order_name(int order)
 #define HEX "%llx"
 #define NUMBER(value) ((unsigned long long)(value))
 
-#define ATOMIC(bits, type) \
-    type __tsan_atomic##bits##_load(const volatile type *word, int order) \
-    { \
-        before(EX_OP_LOAD, (const void *)word, sizeof(type), false); \
-        if (acquires(order)) { \
-            ex_order_acquire((const void *)word); \
-        } \
-        ex_trace(CALLER, "load %s %p: " HEX, order_name(order), (const void *)word, NUMBER(*word)); \
-        return *word; \
-    } \
-    void __tsan_atomic##bits##_store(volatile type *word, type value, int order) \
-    { \
-        before(EX_OP_STORE, (const void *)word, sizeof(type), true); \
-        if (releases(order)) { \
-            ex_order_release((const void *)word, false); \
-        } \
-        else { \
-            ex_order_forget((const void *)word); \
-        } \
-        ex_trace(CALLER, "store %s %p: " HEX " -> " HEX, order_name(order), (const void *)word, NUMBER(*word), \
-                 NUMBER(value)); \
-        *word = value; \
-    } \
-    type __tsan_atomic##bits##_exchange(volatile type *word, type value, int order) \
-    { \
-        before(EX_OP_CHANGE, (const void *)word, sizeof(type), true); \
-        order_change((const void *)word, order); \
-        ex_trace(CALLER, "exchange %s %p: " HEX " -> " HEX, order_name(order), (const void *)word, NUMBER(*word), \
-                 NUMBER(value)); \
-        type seen = *word; \
-        *word = value; \
-        return seen; \
-    } \
-    type __tsan_atomic##bits##_fetch_add(volatile type *word, type value, int order) \
-    { \
-        before(EX_OP_CHANGE, (const void *)word, sizeof(type), true); \
-        order_change((const void *)word, order); \
-        ex_trace(CALLER, "add %s %p: " HEX " -> " HEX, order_name(order), (const void *)word, NUMBER(*word), \
-                 NUMBER((type)(*word + value))); \
-        type seen = *word; \
-        *word = (type)(seen + value); \
-        return seen; \
-    } \
+#define ATOMIC(bits, type)                                                                                           \
+    type __tsan_atomic##bits##_load(const volatile type *word, int order)                                            \
+    {                                                                                                                \
+        before(EX_OP_LOAD, (const void *)word, sizeof(type), false);                                                 \
+        if (acquires(order)) {                                                                                       \
+            ex_order_acquire((const void *)word);                                                                    \
+        }                                                                                                            \
+        ex_trace(CALLER, "load %s %p: " HEX, order_name(order), (const void *)word, NUMBER(*word));                  \
+        return *word;                                                                                                \
+    }                                                                                                                \
+    void __tsan_atomic##bits##_store(volatile type *word, type value, int order)                                     \
+    {                                                                                                                \
+        before(EX_OP_STORE, (const void *)word, sizeof(type), true);                                                 \
+        if (releases(order)) {                                                                                       \
+            ex_order_release((const void *)word, false);                                                             \
+        }                                                                                                            \
+        else {                                                                                                       \
+            ex_order_forget((const void *)word);                                                                     \
+        }                                                                                                            \
+        ex_trace(CALLER,                                                                                             \
+                 "store %s %p: " HEX " -> " HEX,                                                                     \
+                 order_name(order),                                                                                  \
+                 (const void *)word,                                                                                 \
+                 NUMBER(*word),                                                                                      \
+                 NUMBER(value));                                                                                     \
+        *word = value;                                                                                               \
+    }                                                                                                                \
+    type __tsan_atomic##bits##_exchange(volatile type *word, type value, int order)                                  \
+    {                                                                                                                \
+        before(EX_OP_CHANGE, (const void *)word, sizeof(type), true);                                                \
+        order_change((const void *)word, order);                                                                     \
+        ex_trace(CALLER,                                                                                             \
+                 "exchange %s %p: " HEX " -> " HEX,                                                                  \
+                 order_name(order),                                                                                  \
+                 (const void *)word,                                                                                 \
+                 NUMBER(*word),                                                                                      \
+                 NUMBER(value));                                                                                     \
+        type seen = *word;                                                                                           \
+        *word = value;                                                                                               \
+        return seen;                                                                                                 \
+    }                                                                                                                \
+    type __tsan_atomic##bits##_fetch_add(volatile type *word, type value, int order)                                 \
+    {                                                                                                                \
+        before(EX_OP_CHANGE, (const void *)word, sizeof(type), true);                                                \
+        order_change((const void *)word, order);                                                                     \
+        ex_trace(CALLER,                                                                                             \
+                 "add %s %p: " HEX " -> " HEX,                                                                       \
+                 order_name(order),                                                                                  \
+                 (const void *)word,                                                                                 \
+                 NUMBER(*word),                                                                                      \
+                 NUMBER((type)(*word + value)));                                                                     \
+        type seen = *word;                                                                                           \
+        *word = (type)(seen + value);                                                                                \
+        return seen;                                                                                                 \
+    }                                                                                                                \
     static bool swap##bits(volatile type *word, type *expected, type desired, int order, int failed, const void *pc) \
-    { \
-        before(EX_OP_CHANGE, (const void *)word, sizeof(type), true); \
-        if (*word == *expected) { \
-            order_change((const void *)word, order); \
-            ex_trace(pc, "swap %s %p: " HEX " -> " HEX, order_name(order), (const void *)word, NUMBER(*word), \
-                     NUMBER(desired)); \
-            *word = desired; \
-            return true; \
-        } \
-        if (acquires(failed)) { \
-            ex_order_acquire((const void *)word); \
-        } \
-        ex_trace(pc, "swap %s %p: " HEX ", not " HEX, order_name(failed), (const void *)word, NUMBER(*word), \
-                 NUMBER(*expected)); \
-        *expected = *word; \
-        return false; \
-    } \
-    bool __tsan_atomic##bits##_compare_exchange_strong(volatile type *word, type *expected, type desired, int order, \
-                                                       int failed) \
-    { \
-        return swap##bits(word, expected, desired, order, failed, CALLER); \
-    } \
-    type __tsan_atomic##bits##_compare_exchange_val(volatile type *word, type expected, type desired, int order, \
-                                                    int failed) \
-    { \
-        (void)swap##bits(word, &expected, desired, order, failed, CALLER); \
-        return expected; \
+    {                                                                                                                \
+        before(EX_OP_CHANGE, (const void *)word, sizeof(type), true);                                                \
+        if (*word == *expected) {                                                                                    \
+            order_change((const void *)word, order);                                                                 \
+            ex_trace(pc,                                                                                             \
+                     "swap %s %p: " HEX " -> " HEX,                                                                  \
+                     order_name(order),                                                                              \
+                     (const void *)word,                                                                             \
+                     NUMBER(*word),                                                                                  \
+                     NUMBER(desired));                                                                               \
+            *word = desired;                                                                                         \
+            return true;                                                                                             \
+        }                                                                                                            \
+        if (acquires(failed)) {                                                                                      \
+            ex_order_acquire((const void *)word);                                                                    \
+        }                                                                                                            \
+        ex_trace(pc,                                                                                                 \
+                 "swap %s %p: " HEX ", not " HEX,                                                                    \
+                 order_name(failed),                                                                                 \
+                 (const void *)word,                                                                                 \
+                 NUMBER(*word),                                                                                      \
+                 NUMBER(*expected));                                                                                 \
+        *expected = *word;                                                                                           \
+        return false;                                                                                                \
+    }                                                                                                                \
+    bool __tsan_atomic##bits##_compare_exchange_strong(                                                              \
+        volatile type *word, type *expected, type desired, int order, int failed)                                    \
+    {                                                                                                                \
+        return swap##bits(word, expected, desired, order, failed, CALLER);                                           \
+    }                                                                                                                \
+    type __tsan_atomic##bits##_compare_exchange_val(                                                                 \
+        volatile type *word, type expected, type desired, int order, int failed)                                     \
+    {                                                                                                                \
+        (void)swap##bits(word, &expected, desired, order, failed, CALLER);                                           \
+        return expected;                                                                                             \
     }
 
 ATOMIC(32, uint32_t)

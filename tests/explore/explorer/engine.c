@@ -7,12 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 ex_state ex;
 
-enum { CHOICES_MAX = 1 << 14, OPTIONS_MAX = 32, FORCED_MAX = 64, STATE_BITS_MAX = 27, ALIVE_S = 10 };
+enum { CHOICES_MAX = 1 << 14, OPTIONS_MAX = 32, FORCED_MAX = 64, STEPS_MAX = 100000, ALIVE_S = 10 };
 
 static jmp_buf out_of_check;
 static char failure[512];
@@ -24,71 +22,11 @@ typedef struct {
 } choice;
 
 static choice *choices;
-static int known;  /* how many choices this run repeats, or has made */
-static int made;   /* how many it has made so far */
+static int known;   /* how many choices this run repeats, or has made */
+static int made;    /* how many it has made so far */
 static bool is_cut; /* it has come to a state that was there before */
 
 static ex_figures *figures;
-
-/* ---- states (X4) ---- */
-
-static uint64_t *states; /* open addressing; 0: empty */
-static size_t state_mask;
-
-static void
-forget_states(int bits)
-{
-    size_t count = (size_t)1 << bits;
-    if (states) {
-        munmap(states, (state_mask + 1) * sizeof *states);
-    }
-    states = mmap(NULL, count * sizeof *states, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (states == MAP_FAILED) {
-        perror("explore: mmap");
-        exit(2);
-    }
-    state_mask = count - 1;
-}
-
-static bool is_new_state(uint64_t hash);
-
-static void
-grow_states(void)
-{
-    uint64_t *old = states;
-    size_t count = state_mask + 1;
-    states = NULL;
-    int bits = 0;
-    while ((size_t)1 << bits <= count) {
-        bits++;
-    }
-    forget_states(bits);
-    figures->states = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (old[i]) {
-            (void)is_new_state(old[i]);
-        }
-    }
-    munmap(old, count * sizeof *old);
-}
-
-static bool
-is_new_state(uint64_t hash)
-{
-    hash |= hash == 0;
-    size_t i = hash & state_mask;
-    while (states[i] != 0) {
-        if (states[i] == hash) {
-            return false;
-        }
-        i = (i + 1) & state_mask;
-    }
-    states[i] = hash;
-    if (++figures->states > state_mask / 2) {
-        grow_states();
-    }
-    return true;
-}
 
 static int
 choose(int options, bool looks_at_state)
@@ -99,7 +37,7 @@ choose(int options, bool looks_at_state)
     if (made < known) {
         return choices[made++].chosen;
     }
-    if (looks_at_state && states && !is_new_state(ex_memory_hash())) {
+    if (looks_at_state && ex_states_are_kept() && !ex_states_add(ex_memory_hash())) {
         is_cut = true;
         return 0;
     }
@@ -341,6 +279,9 @@ begin_run(void)
     memset(&ex.used, 0, sizeof ex.used);
     ex.run++;
     ex.now_ns = INT64_C(1000000000);
+    ex.tick_ns = 0;
+    ex.place_count = 0;
+    ex.blocks = 0;
     ex.failure = NULL;
     made = 0;
     is_cut = false;
@@ -359,8 +300,13 @@ static void
 run(void)
 {
     int forced = 0;
+    uint64_t end = figures->steps + STEPS_MAX;
     begin_run();
     while (!ex.failure && !is_cut) {
+        if (figures->steps == end) {
+            ex.failure = "the run does not end: it has too many steps";
+            return;
+        }
         option options[OPTIONS_MAX];
         int count = list_runnable(options);
         if (made >= known) {
@@ -400,8 +346,11 @@ show_life(void)
     }
     if (now - last >= ALIVE_S) {
         last = now;
-        fprintf(stderr, "  %s: %" PRIu64 " schedules, %" PRIu64 " states so far\n", ex.scenario->name, figures->runs,
-                figures->states);
+        fprintf(stderr,
+                "  %s: %" PRIu64 " schedules, %" PRIu64 " states so far\n",
+                ex.scenario->name,
+                figures->runs,
+                ex_states_count());
     }
 }
 
@@ -416,11 +365,8 @@ ex_search(uint64_t most_runs, bool use_states, ex_figures *found)
     for (;;) {
         known = 0;
         ex.restarts = false;
-        figures->states = 0;
         figures->runs = 0;
-        if (use_states) {
-            forget_states(16);
-        }
+        ex_states_begin(use_states);
         do {
             run();
             figures->runs++;
@@ -458,82 +404,4 @@ ex_repeat(const char *text)
             return ex.failure == NULL;
         }
     }
-}
-
-/* ---- for scenarios ---- */
-
-bool
-ex_has_gil(void)
-{
-    return ex.gil;
-}
-
-int
-ex_self(void)
-{
-    return ex.in_thread && ex.current < EX_THREADS_MAX ? ex.current : -1;
-}
-
-bool
-ex_has_ended(int thread)
-{
-    return ex.thread[thread].status != EX_READY;
-}
-
-bool
-ex_is_blocked(int thread)
-{
-    return ex.thread[thread].status == EX_READY && !ex_can_go_on(&ex.thread[thread]);
-}
-
-int64_t
-ex_now_ns(void)
-{
-    return ex.now_ns;
-}
-
-int
-ex_lapses(void)
-{
-    return ex.used.lapses;
-}
-
-void
-ex_forget_others(void)
-{
-    for (int i = 0; i < ex.threads; i++) {
-        if (i != ex.current && ex.thread[i].status == EX_READY) {
-            ex.thread[i].status = EX_MISSING;
-        }
-    }
-}
-
-bool
-ex_fork(void)
-{
-    ex.fork_before();
-    bool is_child = ex_choose(2) == 1;
-    ex_trace_note("thread %d goes on in the %s of a fork", ex.current, is_child ? "child" : "parent");
-    if (is_child) {
-        ex_forget_others();
-        ex.fork_in_child();
-    }
-    else {
-        ex.fork_in_parent();
-    }
-    return is_child;
-}
-
-int
-ex_choose(int count)
-{
-    ex_thread *thread = &ex.thread[ex.current];
-    if (ex.current == EX_SETTER || count == 1) {
-        return 0;
-    }
-    thread->op = EX_OP_CHOOSE;
-    thread->options = count;
-    ex_thread_yield();
-    thread->op = EX_OP_NONE;
-    return thread->chosen;
 }

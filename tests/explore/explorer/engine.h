@@ -1,11 +1,13 @@
 /* The explorer's own rooms, for each other.
  *
  *   engine.c    the search: which thread goes on, and what happens to it
+ *   states.c    which states were there before
  *   threads.c   the threads: one coroutine each
  *   memory.c    what a run may touch, and how its state is told from another one's
  *   races.c     happens-before: which plain accesses are not ordered
  *   accesses.c  what the compiler calls instead of its own runtime: for each access to memory
  *   system.c    what the core calls instead of the system
+ *   calls.c     what a scenario calls
  *   trace.c     what is printed of a failed run
  *   main.c      the command line
  *
@@ -63,13 +65,13 @@ typedef enum {
 typedef enum { EX_DONE, EX_TIMED_OUT, EX_INTERRUPTED, EX_SPURIOUS } ex_wake;
 
 /* EX_THREADS_MAX is the number of the one that sets the scenario up. */
-enum { EX_SETTER = EX_THREADS_MAX, EX_COROUTINES, EX_TLS_MAX = 256 };
+enum { EX_SETTER = EX_THREADS_MAX, EX_COROUTINES, EX_TLS_MAX = 256, EX_PLACES_MAX = 64 };
 
 typedef struct {
     void *sp; /* where its registers lie while it does not run */
     ex_status status;
     ex_op op;
-    const void *object; /* of op */
+    const void *object;  /* of op */
     int64_t deadline_ns; /* of EX_OP_TAKE and EX_OP_AWAIT; INT64_MAX: none */
     bool signalled;      /* of EX_OP_AWAIT */
     ex_wake wake;
@@ -88,7 +90,10 @@ typedef struct {
     bool in_thread;
     ex_thread thread[EX_COROUTINES];
     ex_limits used;
-    int64_t now_ns;
+    int64_t now_ns, tick_ns;
+    const void *places[EX_PLACES_MAX]; /* where threads sleep: semaphores and condition variables */
+    int place_count;
+    int blocks;          /* of the heap, not freed */
     const char *failure; /* of this run, or NULL */
     void (*destroy_specific)(void *);
     void (*fork_before)(void), (*fork_in_parent)(void), (*fork_in_child)(void);
@@ -103,7 +108,7 @@ extern ex_state ex;
 
 /* What one search has found. */
 typedef struct {
-    uint64_t runs, steps, states, restarts;
+    uint64_t runs, steps, restarts;
     int deepest;
     bool complete; /* nothing was left out */
 } ex_figures;
@@ -116,6 +121,16 @@ bool ex_repeat(const char *choices);
 
 /* Prints the choices of the last run. */
 void ex_print_choices(void);
+
+/* ---- states.c ---- */
+
+/* Forgets all states; `kept`: whether those that follow are noted. */
+void ex_states_begin(bool kept);
+bool ex_states_are_kept(void);
+
+/* Notes the state with that hash, and returns whether it is new. */
+bool ex_states_add(uint64_t hash);
+uint64_t ex_states_count(void);
 
 /* ---- threads.c ---- */
 
@@ -130,7 +145,10 @@ void ex_thread_resume(int number);
 /* From a thread: gives control to the engine. */
 void ex_thread_yield(void);
 
-/* From a thread: leaves the run. */
+/* Ends the calling thread. */
+_Noreturn void ex_thread_end(void);
+
+/* From anywhere: leaves the run. */
 _Noreturn void ex_leave(void);
 
 /* Whether a thread of the scenario runs, whose steps count. */
@@ -196,6 +214,12 @@ void ex_race_plain(size_t cell, int thread, bool writes, const void *address);
 void ex_order_acquire(const void *object);
 void ex_order_release(const void *object, bool keeps); /* `keeps`: what was released there before stays */
 void ex_order_forget(const void *object);              /* a relaxed store */
+
+/* What all threads did so far happens before what the calling one does from now on: the others are not in the child. */
+void ex_order_after_all(void);
+
+/* What the calling thread did so far happens before the thread begins. */
+void ex_order_start(int thread);
 
 /* ---- system.c ---- */
 

@@ -33,21 +33,22 @@ typedef struct ex_scenario ex_scenario;
 
 struct ex_scenario {
     const char *name;
-    const char *what; /* what it tries, in a line */
-    int threads;      /* how many run, 1 to EX_THREADS_MAX */
-    void (*set_up)(void);       /* runs alone before the threads begin */
-    void (*run)(int thread);    /* the body of each thread, numbered from 0 */
-    void (*check)(void);        /* or NULL.  What holds before every step.  It only looks, and runs outside any thread */
-    void (*at_rest)(void);      /* or NULL.  What holds when all threads are asleep or have ended.  As `check` */
-    void (*at_end)(void);       /* or NULL.  What holds when all have ended.  As `check` */
-    ex_limits quick, full;      /* for the two settings */
-    bool needs_gil;             /* it is explored with a runtime lock only */
-    bool needs_no_gil;          /* it is explored without one only */
+    const char *what;         /* what it tries, in a line */
+    int threads;              /* how many run, 1 to EX_THREADS_MAX */
+    void (*set_up)(void);     /* runs alone before the threads begin */
+    void (*run)(int thread);  /* the body of each thread, numbered from 0 */
+    void (*late)(int thread); /* or NULL.  Runs when the thread ends, after the destructors of the core */
+    void (*check)(void);      /* or NULL.  What holds before every step.  It only looks, and runs outside any thread */
+    void (*at_rest)(void);    /* or NULL.  What holds when all threads are asleep or have ended.  As `check` */
+    void (*at_end)(void);     /* or NULL.  What holds when all have ended.  As `check` */
+    ex_limits quick, full;    /* for the two settings */
+    bool needs_gil;           /* it is explored with a runtime lock only */
+    bool needs_no_gil;        /* it is explored without one only */
 };
 
 /* Defines a scenario that the explorer finds by its name. */
-#define EX_SCENARIO(id) \
-    extern const ex_scenario ex_scenario_##id; \
+#define EX_SCENARIO(id)                                                                                               \
+    extern const ex_scenario ex_scenario_##id;                                                                        \
     static const ex_scenario *const ex_entry_##id __attribute__((used, section("ex_scenarios"))) = &ex_scenario_##id; \
     const ex_scenario ex_scenario_##id
 
@@ -72,8 +73,28 @@ bool ex_has_ended(int thread);
 /* Whether the thread sleeps in a system call, or waits for a mutex.  For checks, too. */
 bool ex_is_blocked(int thread);
 
+/* Whether the next step of the thread uses the object: a word, a mutex or a semaphore.  For checks, too. */
+bool ex_is_at(int thread, const void *object);
+
+/* The semaphores and condition variables that have been set up and not been destroyed: those in which threads sleep.
+ * Returns how many they are; the first `most` are in the list.  For checks, too. */
+int ex_sleeping_places(const void **list, int most);
+
+/* How many blocks of malloc() have not been freed.  For checks, too. */
+int ex_blocks(void);
+
+/* Ends the calling thread, as pthread_exit() does: whatever is on its stack is gone. */
+_Noreturn void ex_exit(void);
+
+/* While setting up: each look at the clock takes so long.  (Without it time passes by `lapses` and time-outs only, and
+ * a loop that waits for the time does not end.) */
+void ex_set_tick(int64_t ns);
+
 /* In the forked child: forgets the other threads, as fork() does.  They never run again. */
 void ex_forget_others(void);
+
+/* Starts a new thread, with the number of one that has ended or did not come along into the child, and on its stack. */
+void ex_start(int thread, void (*body)(int thread));
 
 /* Calls the handlers that the core has given to pthread_atfork(), and in between ex_forget_others() where the calling
  * thread is to become the child's.  Returns whether it is in the child: the explorer tries both. */

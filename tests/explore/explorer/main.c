@@ -43,7 +43,11 @@ static void
 list(void)
 {
     for (const ex_scenario *const *entry = __start_ex_scenarios; entry < __stop_ex_scenarios; entry++) {
-        printf("%s\t%s\t%s\n", (*entry)->name, (*entry)->needs_gil ? "gil" : (*entry)->needs_no_gil ? "none" : "both",
+        printf("%s\t%s\t%s\n",
+               (*entry)->name,
+               (*entry)->needs_gil      ? "gil"
+               : (*entry)->needs_no_gil ? "none"
+                                        : "both",
                (*entry)->what);
     }
 }
@@ -58,10 +62,14 @@ typedef struct {
 static int *
 limit_called(const char *name)
 {
-    static const char *const names[] = {"--preemptions", "--timeouts", "--interrupts",
-                                        "--spurious",    "--lapses",   "--failures"};
-    int *const limits[] = {&ex.limits.preemptions, &ex.limits.timeouts, &ex.limits.interrupts,
-                           &ex.limits.spurious,    &ex.limits.lapses,   &ex.limits.failures};
+    static const char *const names[] = {
+        "--preemptions", "--timeouts", "--interrupts", "--spurious", "--lapses", "--failures"};
+    int *const limits[] = {&ex.limits.preemptions,
+                           &ex.limits.timeouts,
+                           &ex.limits.interrupts,
+                           &ex.limits.spurious,
+                           &ex.limits.lapses,
+                           &ex.limits.failures};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcmp(name, names[i]) == 0) {
             return limits[i];
@@ -169,8 +177,16 @@ main(int count, char **words)
     __real_clock_gettime(CLOCK_MONOTONIC, &end);
     double seconds = (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
     printf("%s%s: %" PRIu64 " schedules, %" PRIu64 " states, %" PRIu64 " steps, %d choices at most, %.1f s, %s\n",
-           ex.scenario->name, ex.gil ? " --gil" : "", figures.runs, figures.states, figures.steps, figures.deepest,
-           seconds, !passed ? "FAILED" : figures.complete ? "complete" : "cut off");
+           ex.scenario->name,
+           ex.gil ? " --gil" : "",
+           figures.runs,
+           ex_states_count(),
+           figures.steps,
+           figures.deepest,
+           seconds,
+           !passed            ? "FAILED"
+           : figures.complete ? "complete"
+                              : "cut off");
     if (!passed) {
         printf("%s\n", ex.failure);
         print_how(count, words);

@@ -163,8 +163,10 @@ must_live(const unsigned char *address, size_t size)
             EX_FAIL("thread %d touches %p, a frame that thread %d has left", ex.current, (const void *)address, owner);
         }
         if (owner != ex.current && ex.thread[owner].status == EX_ENDED) {
-            EX_FAIL("thread %d touches %p on the stack of thread %d, which has ended", ex.current,
-                    (const void *)address, owner);
+            EX_FAIL("thread %d touches %p on the stack of thread %d, which has ended",
+                    ex.current,
+                    (const void *)address,
+                    owner);
         }
     }
 }
@@ -194,6 +196,9 @@ ex_memory_used(const void *where, size_t size, bool writes, const void *pc)
     (void)pc;
     if (!ex.in_thread) {
         return;
+    }
+    if ((uintptr_t)address < LINE * LINE) {
+        EX_FAIL("thread %d follows a pointer to %p", ex.current, where);
     }
     if (is_data(address)) {
         if (writes) {
@@ -239,6 +244,16 @@ ex_memory_poison(const void *address, size_t size, bool poisons)
     }
 }
 
+static void
+forget_poison(const unsigned char *begin, size_t size)
+{
+    for (int i = 0; i < poisoned_count; i++) {
+        if (poisoned[i].begin >= begin && poisoned[i].begin < begin + size) {
+            poisoned[i--] = poisoned[--poisoned_count];
+        }
+    }
+}
+
 /* ---- the heap ---- */
 
 /* No block is used again in the same run, so whoever comes too late always finds it poisoned. */
@@ -253,6 +268,7 @@ ex_heap_allocate(size_t size)
     heap_used += whole;
     memcpy(block - ALIGNMENT, &size, sizeof size);
     memset(block, BORN, size);
+    ex.blocks++;
     return block;
 }
 
@@ -264,9 +280,11 @@ ex_heap_free(void *block)
     if (!is_heap(block) || size == SIZE_MAX) {
         EX_FAIL("free(%p): it is not allocated", block);
     }
+    forget_poison(block, size); /* what was destroyed inside */
     ex_memory_used(block, size, true, NULL);
     memset(block, DEAD, size);
     ex_memory_poison(block, size, true);
+    ex.blocks--;
     size = SIZE_MAX;
     memcpy((unsigned char *)block - ALIGNMENT, &size, sizeof size);
 }

@@ -63,7 +63,10 @@ ex_race_plain(size_t index, int thread, bool writes, const void *address)
         *cell = (ex_cell){.run = (uint32_t)ex.run, .writer = -1};
     }
     if (cell->writer >= 0 && cell->writer != thread && cell->written > self->of[cell->writer]) {
-        EX_FAIL("a data race: thread %d %s %p, which thread %d wrote", thread, writes ? "writes" : "reads", address,
+        EX_FAIL("a data race: thread %d %s %p, which thread %d wrote",
+                thread,
+                writes ? "writes" : "reads",
+                address,
                 cell->writer);
     }
     if (!writes) {
@@ -101,6 +104,21 @@ learn(ex_clock *clock, const ex_clock *from)
             clock->of[i] = from->of[i];
         }
     }
+}
+
+void
+ex_order_after_all(void)
+{
+    for (int i = 0; i < EX_THREADS_MAX; i++) {
+        learn(&known[ex.current], &known[i]);
+    }
+}
+
+void
+ex_order_start(int thread)
+{
+    learn(&known[thread], &known[ex.current]);
+    known[ex.current].of[ex.current]++;
 }
 
 void

@@ -58,6 +58,27 @@ ex_can_go_on(const ex_thread *thread)
     }
 }
 
+/* The places where threads sleep. */
+static void
+begin_place(const void *place)
+{
+    if (ex.place_count == EX_PLACES_MAX) {
+        EX_FAIL("more than %d semaphores at once", EX_PLACES_MAX);
+    }
+    ex.places[ex.place_count++] = place;
+}
+
+static void
+end_place(const void *place)
+{
+    for (int i = 0; i < ex.place_count; i++) {
+        if (ex.places[i] == place) {
+            ex.places[i] = ex.places[--ex.place_count];
+            return;
+        }
+    }
+}
+
 int __wrap_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes);
 int __wrap_pthread_mutex_destroy(pthread_mutex_t *mutex);
 int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
@@ -187,6 +208,7 @@ __wrap_sem_init(sem_t *semaphore, int shared, unsigned value)
     use_object(semaphore, sizeof *semaphore);
     memset(semaphore, 0, sizeof *semaphore);
     ((semaphore_model *)semaphore)->tokens = value;
+    begin_place(semaphore);
     return 0;
 }
 
@@ -197,6 +219,7 @@ __wrap_sem_destroy(sem_t *semaphore)
     if (((semaphore_model *)semaphore)->tokens != 0) {
         EX_FAIL("thread %d destroys a semaphore with a token in it", ex.current);
     }
+    end_place(semaphore);
     ex_memory_poison(semaphore, sizeof *semaphore, true);
     return 0;
 }
@@ -266,6 +289,7 @@ __wrap_pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attribu
     ex_memory_poison(cond, sizeof *cond, false);
     use_object(cond, sizeof *cond);
     memset(cond, 0, sizeof *cond);
+    begin_place(cond);
     return 0;
 }
 
@@ -273,11 +297,15 @@ int
 __wrap_pthread_cond_destroy(pthread_cond_t *cond)
 {
     use_object(cond, sizeof *cond);
+    if (ex_is_running()) {
+        (void)ex_is_step(cond, true);
+    }
     for (int i = 0; i < ex.threads; i++) {
         if (ex.thread[i].status == EX_READY && ex.thread[i].op == EX_OP_AWAIT && ex.thread[i].object == cond) {
             EX_FAIL("thread %d destroys a condition variable for which thread %d waits", ex.current, i);
         }
     }
+    end_place(cond);
     ex_memory_poison(cond, sizeof *cond, true);
     return 0;
 }
@@ -287,6 +315,7 @@ __wrap_pthread_cond_signal(pthread_cond_t *cond)
 {
     int waiting[EX_THREADS_MAX];
     int count = 0;
+    ex_step(EX_OP_SIGNAL, cond, true);
     use_object(cond, sizeof *cond);
     for (int i = 0; i < ex.threads; i++) {
         const ex_thread *thread = &ex.thread[i];
@@ -305,6 +334,7 @@ static int
 await_signal(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t deadline_ns, const void *pc)
 {
     use_object(cond, sizeof *cond);
+    (void)ex_is_step(cond, true);
     ex_trace(pc, "wait for %p", (void *)cond);
     (void)__wrap_pthread_mutex_unlock(mutex);
     ex_wake wake = ex_wait(EX_OP_AWAIT, cond, deadline_ns);
@@ -400,6 +430,9 @@ __wrap_clock_gettime(clockid_t clock, struct timespec *now)
 {
     (void)clock;
     lapse();
+    if (ex_is_running()) {
+        ex.now_ns += ex.tick_ns;
+    }
     *now = (struct timespec){.tv_sec = (time_t)(ex.now_ns / 1000000000), .tv_nsec = (long)(ex.now_ns % 1000000000)};
     return 0;
 }

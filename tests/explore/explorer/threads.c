@@ -77,7 +77,8 @@ ex_threads_init(void)
     void *got = mmap(EX_STACKS, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     dl_iterate_phdr(find_tls, NULL);
     if (got != EX_STACKS || tls == NULL || tls_size > EX_TLS_MAX) {
-        fprintf(stderr, "explore: no stacks at %p, or %zu bytes of thread-local variables\n", (void *)EX_STACKS, tls_size);
+        fprintf(
+            stderr, "explore: no stacks at %p, or %zu bytes of thread-local variables\n", (void *)EX_STACKS, tls_size);
         exit(2);
     }
     memcpy(tls_image, tls, tls_size);
@@ -96,19 +97,36 @@ static void (*bodies[EX_COROUTINES])(int);
 static int arguments[EX_COROUTINES];
 
 static void
-begin(void)
+destroy_specific(ex_thread *thread)
 {
-    int number = ex.current;
-    ex_thread *thread = &ex.thread[number];
-    bodies[number](arguments[number]);
-    if (thread->specific && ex.destroy_specific) {
+    if (thread->specific) {
         void *value = thread->specific;
         thread->specific = NULL;
         ex.destroy_specific(value);
     }
+}
+
+_Noreturn void
+ex_thread_end(void)
+{
+    int number = ex.current;
+    ex_thread *thread = &ex.thread[number];
+    destroy_specific(thread);
+    if (ex.scenario->late && number < EX_THREADS_MAX) {
+        ex.scenario->late(number);
+        destroy_specific(thread);
+    }
     thread->status = EX_ENDED;
     ex_thread_yield();
     abort(); /* nobody resumes it */
+}
+
+static void
+begin(void)
+{
+    int number = ex.current;
+    bodies[number](arguments[number]);
+    ex_thread_end();
 }
 
 void

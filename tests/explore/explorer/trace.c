@@ -93,7 +93,8 @@ read_place(FILE *names, char *function, char *place, int size)
 {
     char name[128], where[128];
     bool found = false;
-    while (read_line(names, name, sizeof name) && strncmp(name, "0x", 2) != 0 && read_line(names, where, sizeof where)) {
+    while (read_line(names, name, sizeof name) && strncmp(name, "0x", 2) != 0 &&
+           read_line(names, where, sizeof where)) {
         if (!found) {
             snprintf(function, (size_t)size, "%s", name);
             snprintf(place, (size_t)size, "%.*s", (int)strcspn(where, " "), where);

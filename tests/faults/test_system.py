@@ -1,0 +1,158 @@
+"""Calls of the system fail below Python, and the time of day jumps: `interpose.c`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+from interposed import check_interposed
+
+EACH_CALL = """
+import pyfastlock
+from pyfastlock import _core
+SHORT = 0.001
+with open("/proc/self/maps") as maps:
+    lines = [line.split() for line in maps if line.rstrip().endswith(_core.__file__)]
+ranges = [[int(end, 16) for end in line[0].split("-")] for line in lines]
+calls.interpose_module(min(r[0] for r in ranges), max(r[1] for r in ranges))
+
+def held(lock):
+    run_in_thread(lock.acquire)
+    return lock
+
+def cond(lock):
+    condition = impl.Condition(lock)
+    condition.acquire()
+    return condition
+
+def locked(condition):
+    return not run_in_thread(condition.acquire, False)
+
+def try_rlock():
+    lock = impl.RLock()
+    def work():
+        got = lock.acquire()
+        lock.release()
+        return got
+    return work, lambda: not lock.locked() if hasattr(lock, "locked") else lock.acquire(False)
+
+def waits(make, method, *args, after=lambda obj: queued(obj) == 0):
+    obj = make()
+    return lambda: getattr(obj, method)(*args), lambda: after(obj)
+
+foreign = lambda: cond(threading.Lock())
+CASES = {
+    "first RLock": try_rlock,
+    "Lock": lambda: waits(lambda: held(impl.Lock()), "acquire", True, SHORT),
+    "RLock": lambda: waits(lambda: held(impl.RLock()), "acquire", True, SHORT),
+    "Condition": lambda: waits(lambda: cond(impl.Lock()), "wait", SHORT, after=locked),
+    "Condition, no time": lambda: waits(lambda: cond(impl.Lock()), "wait", 0, after=locked),
+    "wait_for": lambda: waits(lambda: cond(impl.Lock()), "wait_for", bool, SHORT, after=locked),
+    "foreign": lambda: waits(foreign, "wait", SHORT, after=locked),
+    "Event": lambda: waits(impl.Event, "wait", SHORT),
+    "Semaphore": lambda: waits(lambda: impl.Semaphore(0), "acquire", True, SHORT),
+    "Barrier": lambda: waits(lambda: impl.Barrier(1, int), "wait"),
+}
+failures = []
+
+def attempt(make, n):
+    # In a thread that is new, and so has no number yet; the main thread is another case.
+    work, check = make()
+    calls.interpose_fail(n)
+    try:
+        work()
+        failed = False
+    except MemoryError:
+        failed = True
+    finally:
+        calls.interpose_fail(0)
+    assert check(), (make, n)
+    if failed:
+        work()
+        assert check(), (make, n)
+        failures.append(n)
+    return failed
+
+for name, make in CASES.items():
+    for where in (run_in_thread, lambda function, *args: function(*args)):
+        n = 1
+        while where(attempt, make, n):
+            n += 1
+            assert n < 20, name
+        if where is run_in_thread:
+            assert n >= 2, (name, "nothing has failed")
+print("ok", len(failures) > 25)
+"""
+
+
+def test_each_call_of_the_system_fails(tmp_path: Path) -> None:
+    check_interposed(EACH_CALL, tmp_path, "pyfastlock", "ok True")
+
+
+JUMPS = """
+first = time.time()
+calls.interpose_jumps(1)
+assert abs(time.time() - first) > 3000
+LONG = 3000
+SHORT = 0.02
+lock, rlock, event, semaphore = impl.Lock(), impl.RLock(), impl.Event(), impl.Semaphore(0)
+cond = impl.Condition(impl.Lock())
+bounded = impl.BoundedSemaphore(1)
+bounded.acquire()
+
+def wait_in(condition, timeout):
+    with condition:
+        return condition.wait(timeout)
+
+def wait_for(timeout):
+    with cond:
+        return cond.wait_for(lambda: flags, timeout)
+
+def arrive(timeout):
+    try:
+        return barrier.wait(timeout) >= 0
+    except impl.BrokenBarrierError:
+        barrier.reset()
+        return False
+
+def notify():
+    with cond:
+        flags.append(1)
+        cond.notify_all()
+
+flags = []
+barrier = impl.Barrier(2)
+run_in_thread(rlock.acquire)
+lock.acquire()
+timed = {
+    "Lock": (lambda timeout: lock.acquire(timeout=timeout), lock.release),
+    "Condition": (lambda timeout: wait_in(cond, timeout), notify),
+    "wait_for": (wait_for, notify),
+    "Event": (event.wait, event.set),
+    "Semaphore": (lambda timeout: semaphore.acquire(timeout=timeout), semaphore.release),
+    "BoundedSemaphore": (lambda timeout: bounded.acquire(timeout=timeout), bounded.release),
+    "Barrier": (arrive, lambda: arrive(LONG)),
+}
+def in_time(call, timeout):
+    begin = time.monotonic()
+    assert not call(timeout)
+    took = time.monotonic() - begin
+    assert took > timeout * 0.9, took
+
+for name, (wait, wake) in timed.items():
+    flags.clear()
+    in_time(wait, SHORT)
+    in_time(lambda timeout: run_in_thread(wait, timeout), SHORT)
+    waiter = start(wait, LONG)
+    time.sleep(SHORT)
+    assert not waiter.done, name
+    wake()
+    assert waiter.join(), name
+in_time(lambda timeout: rlock.acquire(timeout=timeout), SHORT)
+print("ok")
+"""
+
+
+def test_t39_time_of_day_jumps(impl: ModuleType, tmp_path: Path) -> None:
+    """Every deadline is one of the monotonic clock."""
+    check_interposed(JUMPS, tmp_path, impl, "ok")
