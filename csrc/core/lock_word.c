@@ -136,9 +136,6 @@ release_to(void *arg, fl_waiter *first, bool more)
         first->handed_off = hands_off;
         first->designated = designates;
     }
-    if (designates) {
-        fl_give_way_begin(ctx->word);
-    }
     ctx->designates = designates;
     return wakes;
 }
@@ -154,8 +151,11 @@ fl_word_release(fl_atomic_u64 *word, uint64_t heir, fl_wake_policy policy, fl_wa
     }
     release_ctx ctx = {.word = word, .heir = heir, .policy = policy};
     fl_lot_unpark_one(word, release_to, &ctx, later);
-    if (ctx.designates && policy == FL_WAKE_ONE) { /* a thread that uses a condition does not back off */
-        fl_back_off_remember(word);
+    if (ctx.designates) {
+        fl_give_way_begin(word);
+        if (policy == FL_WAKE_ONE) { /* a thread that uses a condition does not back off */
+            fl_back_off_remember(word);
+        }
     }
     return ctx.was_held;
 }

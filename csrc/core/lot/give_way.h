@@ -29,7 +29,7 @@
 /* Twice the interpreter's switch interval. */
 #define FL_GIVE_WAY_LIMIT_NS INT64_C(10000000)
 
-/* Notes that a waiter of `key` has just been designated.  Under the bucket's mutex. */
+/* Notes that the calling thread has just designated a waiter of `key`. */
 void fl_give_way_begin(const void *key);
 
 /* Whether to leave the free lock `key`, which has a designated waiter, to that waiter.  It looks at the clock once in a
