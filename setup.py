@@ -15,6 +15,7 @@ from setuptools.errors import CompileError, LinkError, SetupError
 
 SOURCES = [
     "csrc/module.c",
+    "csrc/platform/attached.c",
     "csrc/platform/clock.c",
     "csrc/platform/cpu.c",
     "csrc/platform/fatal.c",
@@ -23,6 +24,7 @@ SOURCES = [
     "csrc/park/semaphore.c",
     "csrc/core/lot/back_off.c",
     "csrc/core/lot/bucket.c",
+    "csrc/core/lot/give_way.c",
     "csrc/core/lot/parking_lot.c",
     "csrc/core/lot/spin.c",
     "csrc/core/lot/waiter.c",
@@ -56,6 +58,11 @@ SOURCES = [
     "csrc/types/semaphore_type.c",
     "csrc/types/barrier.c",
     "csrc/types/barrier_type.c",
+]
+# For what knows no Python: as in pyconfig.h, and whether the interpreter has a GIL.
+DEFINES = [
+    ("_GNU_SOURCE", "1"),
+    ("FL_RUNTIME_LOCK", "0" if sysconfig.get_config_var("Py_GIL_DISABLED") else "1"),
 ]
 COMPILE_ARGS = ["-std=c11", "-O3", "-fvisibility=hidden", "-pthread"]
 LINK_ARGS = ["-pthread"]
@@ -144,7 +151,7 @@ setup(
             SOURCES,
             depends=sorted(map(str, Path("csrc").rglob("*.h"))),
             include_dirs=["csrc"],
-            define_macros=[("_GNU_SOURCE", "1")],  # as in pyconfig.h, for what knows no Python
+            define_macros=DEFINES,
             extra_compile_args=COMPILE_ARGS,
             extra_link_args=LINK_ARGS,
         )

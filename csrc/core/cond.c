@@ -38,7 +38,7 @@ notify_waiter(void *arg, fl_waiter *waiter)
     waiter->notified = true;
     waiter->since_ns = ctx->now_ns; /* for the lock it has been waiting since now */
     return ctx->lock.ops && !waiter->polling && !waiter->wants_no_lock &&
-           ctx->lock.ops->wait.mark_parked(ctx->lock.lock, waiter);
+           ctx->lock.ops->wait.mark_parked(ctx->lock.lock, waiter, true);
 }
 
 static void
@@ -128,7 +128,7 @@ static bool
 take_part(void *arg)
 {
     lock_goal *ctx = arg;
-    return ctx->waiter->notified && ctx->lock.ops->wait.mark_parked(ctx->lock.lock, ctx->waiter);
+    return ctx->waiter->notified && ctx->lock.ops->wait.mark_parked(ctx->lock.lock, ctx->waiter, false);
 }
 
 static fl_cond_result

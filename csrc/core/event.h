@@ -19,6 +19,7 @@
  * E5  Opening takes everybody out of the queue in one step with the change of the word, and moves them to a condition,
  *     whose notification ends their wait as setting the event would have.  Those are moved, too, whose signal handlers
  *     run (E4): a handler may open the event, set it and clear it.  The condition must live until they have gone.
+ * E6  Only attached threads change the word, where the runtime has one lock (platform/attached.h).
  *
  * The word may be PARKED while nobody is queued (after a timeout).
  *
@@ -36,6 +37,7 @@
 #include "core/blocker.h"
 #include "core/cond.h"
 #include "platform/atomic.h"
+#include "platform/attached.h"
 #include "platform/compiler.h"
 
 enum {
@@ -119,16 +121,16 @@ bool fl_event_set_slow(fl_event *event);
 static inline bool
 fl_event_set(fl_event *event)
 {
-    uint32_t word = FL_EVENT_CLEAR;
-    return FL_LIKELY(fl_cas_release_u32(&event->word, &word, FL_EVENT_SET)) || fl_event_set_slow(event);
+    return FL_LIKELY(fl_attached_swap_release_u32(&event->word, FL_EVENT_CLEAR, FL_EVENT_SET)) || /* E6 */
+           fl_event_set_slow(event);
 }
 
 /* Clears the event.  Returns false, and does nothing, where the event is not run here.  Does not block. */
 static inline bool
 fl_event_clear(fl_event *event)
 {
-    uint32_t word = FL_EVENT_SET;
-    return fl_cas_acquire_u32(&event->word, &word, FL_EVENT_CLEAR) || word == FL_EVENT_CLEAR || word == FL_EVENT_PARKED;
+    return FL_LIKELY(fl_attached_swap_acquire_u32(&event->word, FL_EVENT_SET, FL_EVENT_CLEAR)) || /* E6 */
+           fl_event_is_closed(event);
 }
 
 /* Waits until the event is set or `deadline_ns` has passed.  Blocks. */

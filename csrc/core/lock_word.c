@@ -2,7 +2,9 @@
 
 #include "core/lockable.h"
 #include "core/lot/back_off.h"
+#include "core/lot/give_way.h"
 #include "core/lot/parking_lot.h"
+#include "platform/attached.h"
 
 enum { WOKEN_STEP = 2 };
 
@@ -42,6 +44,12 @@ needs_mutex(uint64_t seen, fl_wake_policy policy)
 }
 
 bool
+fl_word_is_promised_slow(fl_atomic_u64 *word, uint64_t seen)
+{
+    return has_designated(seen) && fl_give_way_is_due(word);
+}
+
+bool
 fl_word_try_take_as(fl_atomic_u64 *word, uint64_t taker, fl_waiter *waiter)
 {
     if (waiter == NULL || !waiter->designated) {
@@ -58,12 +66,19 @@ fl_word_try_take_as(fl_atomic_u64 *word, uint64_t taker, fl_waiter *waiter)
     return is_free;
 }
 
+/* W6 */
+static inline bool
+may_change(uint64_t seen, bool attached)
+{
+    return attached || !FL_RUNTIME_LOCK || (seen & FL_WORD_FLAGS) != 0;
+}
+
 bool
-fl_word_mark_parked(fl_atomic_u64 *word, fl_waiter *waiter)
+fl_word_mark_parked(fl_atomic_u64 *word, fl_waiter *waiter, bool attached)
 {
     uint64_t ended = waiter->designated ? FL_WORD_WOKEN : 0;
     uint64_t seen = fl_load_relaxed_u64(word);
-    while (fl_word_holder(seen) != 0) {
+    while ((fl_word_holder(seen) != 0 || (waiter->gives_way && has_designated(seen))) && may_change(seen, attached)) {
         uint64_t after = (seen & ~ended) | FL_WORD_PARKED;
         if (after == seen || fl_cas_relaxed_u64(word, &seen, after)) {
             waiter->designated = false;
@@ -136,8 +151,11 @@ fl_word_release(fl_atomic_u64 *word, uint64_t heir, fl_wake_policy policy, fl_wa
     }
     release_ctx ctx = {.word = word, .heir = heir, .policy = policy};
     fl_lot_unpark_one(word, release_to, &ctx, later);
-    if (ctx.designates && policy == FL_WAKE_ONE) { /* a thread that uses a condition does not back off */
-        fl_back_off_remember(word);
+    if (ctx.designates) {
+        fl_give_way_begin(word);
+        if (policy == FL_WAKE_ONE) { /* a thread that uses a condition does not back off */
+            fl_back_off_remember(word);
+        }
     }
     return ctx.was_held;
 }

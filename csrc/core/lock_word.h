@@ -34,6 +34,12 @@
  *     exist.  Therefore WOKEN is a number: that of the process in the line of its ancestors.  In another process it
  *     means nothing, and the next release there clears it.  (The number comes round after 32,767 forks, each in the
  *     child of the one before.  It would be mistaken only in a lock that nobody has used since.)
+ * W6  While the word has no flag only attached threads change it, where the runtime has one lock.  So the fast paths,
+ *     which change such words only, need no compare-and-swap (platform/attached.h).  One function is called detached and
+ *     changes the word: a woken waiter that finds the lock held sets PARKED, before it sleeps again.  If it is designated
+ *     WOKEN is set, and the fast paths leave the word alone.  If it is not, and the word has no flag, it attaches first
+ *     and tries the lock.  (Such are those whom a FL_WAKE_NEXT release or a notification has woken, and between whose
+ *     wake-up and attempt another thread was quicker.)
  *
  * What WOKEN is for.  Without it every release wakes one more waiter while the one before is still on its way.  A
  * thread that takes the lock again and again would wake all the others, only to send them back to sleep.
@@ -79,6 +85,16 @@ fl_word_holder(uint64_t seen)
     return seen & ~FL_WORD_FLAGS;
 }
 
+/* Whether to wait for the lock although it is free: core/lot/give_way.h. */
+bool fl_word_is_promised_slow(fl_atomic_u64 *word, uint64_t seen);
+
+static inline bool
+fl_word_is_promised(fl_atomic_u64 *word)
+{
+    uint64_t seen = fl_load_relaxed_u64(word);
+    return fl_word_holder(seen) == 0 && (seen & FL_WORD_WOKEN) && fl_word_is_promised_slow(word, seen);
+}
+
 /* Takes the lock for `taker` if it is free (W1).  Returns whether it was.  Does not block. */
 static inline bool
 fl_word_try_take(fl_atomic_u64 *word, uint64_t taker)
@@ -96,9 +112,10 @@ fl_word_try_take(fl_atomic_u64 *word, uint64_t taker)
  * result (W3). */
 bool fl_word_try_take_as(fl_atomic_u64 *word, uint64_t taker, fl_waiter *waiter);
 
-/* If the lock is held, marks it as having waiters (W2) and returns true; then the waiter is not designated any more.
- * Called under the mutex of the word's bucket. */
-bool fl_word_mark_parked(fl_atomic_u64 *word, fl_waiter *waiter);
+/* If the lock is held, marks it as having waiters (W2) and returns true; then the waiter is not designated any more.  The
+ * same if the lock is free, another waiter is designated, and this one gives way to it.  Returns false as well where the calling thread is not `attached` and may not mark it (W6).  Called under the mutex of
+ * the word's bucket. */
+bool fl_word_mark_parked(fl_atomic_u64 *word, fl_waiter *waiter, bool attached);
 
 /* Releases the lock.  Where `policy` says that a waiter is to be woken it is the one that has waited longest; one that
  * has waited for FL_FAIR_NS (core/lockable.h) is handed the lock, too.  `heir` is what the word shows as the holder

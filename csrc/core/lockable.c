@@ -1,6 +1,7 @@
 #include "core/lockable.h"
 
 #include "core/lot/back_off.h"
+#include "core/lot/give_way.h"
 #include "core/lot/parking_lot.h"
 #include "platform/clock.h"
 #include "platform/compiler.h"
@@ -17,7 +18,15 @@ static bool
 has_to_wait(void *arg)
 {
     lock_wish *wish = arg;
-    return wish->ops->mark_parked(wish->lock, wish->waiter);
+    return wish->ops->mark_parked(wish->lock, wish->waiter, true);
+}
+
+/* For fl_lot_goal, whose thread is detached. */
+static bool
+has_to_wait_on(void *arg)
+{
+    lock_wish *wish = arg;
+    return wish->ops->mark_parked(wish->lock, wish->waiter, false);
 }
 
 bool
@@ -35,7 +44,7 @@ fl_lock_enqueue(const fl_wait_ops *ops, void *lock, fl_waiter *waiter)
 static fl_lock_result
 wait_once(lock_wish *wish, int64_t deadline_ns, fl_blocker *blocker)
 {
-    fl_lot_goal goal = {wish->lock, has_to_wait, wish};
+    fl_lot_goal goal = {wish->lock, has_to_wait_on, wish};
     if (!fl_blocker_poll(blocker)) {
         return FL_LOCK_GIVEN_UP;
     }
@@ -90,6 +99,24 @@ is_decided(void *arg)
     return self->result != FL_LOCK_BUSY;
 }
 
+/* Waits with a waiter of its own: once as `begin` does, and then as often as it takes. */
+static fl_lock_result
+wait_from(fl_lock_result (*begin)(lock_wish *wish, int64_t deadline_ns, fl_blocker *blocker), const fl_wait_ops *ops,
+          void *lock, int64_t deadline_ns, fl_blocker *blocker)
+{
+    fl_waiter waiter;
+    if (fl_waiter_init(&waiter, false) != 0) {
+        return FL_LOCK_NO_MEMORY;
+    }
+    lock_wish wish = {ops, lock, &waiter};
+    fl_lock_result result = begin(&wish, deadline_ns, blocker);
+    if (result == FL_LOCK_BUSY) {
+        result = fl_lock_wait_as(ops, lock, &waiter, deadline_ns, blocker);
+    }
+    fl_waiter_fini(&waiter);
+    return result;
+}
+
 FL_SLOW fl_lock_result
 fl_lock_wait(const fl_wait_ops *ops, void *lock, int64_t deadline_ns, fl_blocker *blocker)
 {
@@ -97,17 +124,32 @@ fl_lock_wait(const fl_wait_ops *ops, void *lock, int64_t deadline_ns, fl_blocker
     if (fl_back_off(lock, deadline_ns, blocker, is_decided, &again)) {
         return again.result;
     }
-    fl_waiter waiter;
-    if (fl_waiter_init(&waiter, false) != 0) {
-        return FL_LOCK_NO_MEMORY;
+    return wait_from(wait_once, ops, lock, deadline_ns, blocker); /* the caller has tried: no attempt before it */
+}
+
+/* Queues for a lock that is free, and sleeps for a limited time.  It does not call poll(), which refuses a wait that may
+ * not end: this one does. */
+static fl_lock_result
+leave_alone(lock_wish *wish, int64_t deadline_ns, fl_blocker *blocker)
+{
+    fl_lot_goal goal = {wish->lock, has_to_wait_on, wish};
+    int64_t end_ns = fl_deadline_after_ns(FL_GIVE_WAY_LIMIT_NS);
+    wish->waiter->gives_way = true;
+    bool queued = fl_lot_enqueue(wish->waiter, wish->lock, has_to_wait, wish);
+    wish->waiter->gives_way = false;
+    if (!queued) {
+        return FL_LOCK_BUSY;
     }
-    lock_wish wish = {ops, lock, &waiter};
-    fl_lock_result result = wait_once(&wish, deadline_ns, blocker); /* the caller has tried: no attempt before it */
-    if (result == FL_LOCK_BUSY) {
-        result = fl_lock_wait_as(ops, lock, &waiter, deadline_ns, blocker);
-    }
-    fl_waiter_fini(&waiter);
-    return result;
+    fl_wait_result waited =
+        fl_lot_sleep_for(wish->waiter, end_ns < deadline_ns ? end_ns : deadline_ns, blocker, &goal);
+    fl_blocker_set_timed(blocker, deadline_ns != FL_DEADLINE_NEVER);
+    return waited == FL_WAIT_GIVEN_UP ? FL_LOCK_GIVEN_UP : FL_LOCK_BUSY;
+}
+
+FL_SLOW fl_lock_result
+fl_lock_give_way(const fl_wait_ops *ops, void *lock, int64_t deadline_ns, fl_blocker *blocker)
+{
+    return wait_from(leave_alone, ops, lock, deadline_ns, blocker);
 }
 
 int64_t

@@ -52,9 +52,10 @@ typedef struct {
     fl_lock_result (*try_lock)(void *lock, fl_waiter *waiter);
 
     /* If the thread of `waiter` has to wait for the lock, marks it as having waiters and returns true; then the waiter
-     * is not designated any more.  False where an attempt would not be FL_LOCK_BUSY.  Called under the mutex of the
+     * is not designated any more.  False where an attempt would not be FL_LOCK_BUSY; false as well where the calling
+     * thread is not `attached` and only attached threads may mark the lock now (W6, S7).  Called under the mutex of the
      * lock's bucket, by any thread. */
-    bool (*mark_parked)(void *lock, fl_waiter *waiter);
+    bool (*mark_parked)(void *lock, fl_waiter *waiter, bool attached);
 } fl_wait_ops;
 
 /* What a condition needs of its lock. */
@@ -76,9 +77,14 @@ typedef struct {
  * longer than a queue operation. */
 bool fl_lock_enqueue(const fl_wait_ops *ops, void *lock, fl_waiter *waiter);
 
+typedef fl_lock_result fl_lock_wait_fn(const fl_wait_ops *ops, void *lock, int64_t deadline_ns, fl_blocker *blocker);
+
 /* Waits for `lock`, which the calling thread has just found busy, until `deadline_ns`.  On FL_LOCK_ACQUIRED the thread
  * holds it: it has taken it, or was handed it.  Any result but FL_LOCK_BUSY.  Blocks. */
-fl_lock_result fl_lock_wait(const fl_wait_ops *ops, void *lock, int64_t deadline_ns, fl_blocker *blocker);
+fl_lock_wait_fn fl_lock_wait;
+
+/* Does the same for a lock that may be free, and leaves it to its designated waiter first (core/lot/give_way.h). */
+fl_lock_wait_fn fl_lock_give_way;
 
 /* Waits for `lock` as `waiter`: one that is idle and does not keep its place, and that may have been woken for the
  * lock, or handed it, before.  Otherwise as fl_lock_wait. */

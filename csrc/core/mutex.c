@@ -20,10 +20,10 @@ try_lock(void *lock, fl_waiter *waiter)
 }
 
 static bool
-mark_parked(void *lock, fl_waiter *waiter)
+mark_parked(void *lock, fl_waiter *waiter, bool attached)
 {
     fl_mutex *mutex = lock;
-    return fl_word_mark_parked(&mutex->word, waiter);
+    return fl_word_mark_parked(&mutex->word, waiter, attached);
 }
 
 static uint64_t

@@ -12,6 +12,7 @@
 #include "core/lock_word.h"
 #include "core/lockable.h"
 #include "platform/atomic.h"
+#include "platform/attached.h"
 #include "platform/compiler.h"
 
 #define FL_MUTEX_HELD FL_THREAD_SERIAL_STEP
@@ -33,8 +34,7 @@ fl_mutex_init(fl_mutex *mutex)
 static inline bool
 fl_mutex_try_lock_fast(fl_mutex *mutex)
 {
-    uint64_t word = 0;
-    return fl_cas_acquire_u64(&mutex->word, &word, FL_MUTEX_HELD);
+    return fl_attached_swap_acquire_u64(&mutex->word, 0, FL_MUTEX_HELD); /* W6 */
 }
 
 /* Takes the mutex if it is free.  Returns whether it was.  Does not block. */
@@ -55,8 +55,7 @@ fl_mutex_unlock_slow(fl_mutex *mutex, fl_wake_policy policy, fl_waiter *later)
 static inline bool
 fl_mutex_unlock_fast(fl_mutex *mutex)
 {
-    uint64_t word = FL_MUTEX_HELD;
-    return fl_cas_release_u64(&mutex->word, &word, 0); /* W4 */
+    return fl_attached_swap_release_u64(&mutex->word, FL_MUTEX_HELD, 0); /* W4, W6 */
 }
 
 /* Releases the mutex, and wakes a waiter as FL_WAKE_ONE says.  Returns false where it is not held.  Does not block for

@@ -36,10 +36,10 @@ try_lock(void *lock, fl_waiter *waiter)
 /* A thread does not wait for what it owns: a signal handler may have taken the mutex for it since its last attempt.
  * The next attempt is a recursion then. */
 static bool
-mark_parked(void *lock, fl_waiter *waiter)
+mark_parked(void *lock, fl_waiter *waiter, bool attached)
 {
     fl_rmutex *mutex = lock;
-    return fl_rmutex_owner(mutex) != waiter->thread && fl_word_mark_parked(&mutex->word, waiter);
+    return fl_rmutex_owner(mutex) != waiter->thread && fl_word_mark_parked(&mutex->word, waiter, attached);
 }
 
 static uint64_t

@@ -24,6 +24,7 @@
 #include "core/lockable.h"
 #include "core/thread.h"
 #include "platform/atomic.h"
+#include "platform/attached.h"
 #include "platform/compiler.h"
 
 /* The largest depth that can be counted. */
@@ -76,8 +77,7 @@ static inline bool
 fl_rmutex_try_lock_fast(fl_rmutex *mutex)
 {
     uint64_t self = fl_thread_self();
-    uint64_t word = 0;
-    return FL_LIKELY(self != 0) && fl_cas_acquire_u64(&mutex->word, &word, self);
+    return FL_LIKELY(self != 0) && fl_attached_swap_acquire_u64(&mutex->word, 0, self); /* W6 */
 }
 
 /* Does what fl_rmutex_try_lock does, for a thread that does not own the mutex or has no serial yet; also
@@ -105,8 +105,8 @@ static inline bool
 fl_rmutex_unlock_fast(fl_rmutex *mutex)
 {
     uint64_t self = fl_thread_self();
-    return fl_load_relaxed_u64(&mutex->word) == self && fl_load_relaxed_u64(&mutex->extra) == 0 &&
-           FL_LIKELY(self != 0) && fl_cas_release_u64(&mutex->word, &self, 0);
+    return fl_load_relaxed_u64(&mutex->extra) == 0 && FL_LIKELY(self != 0) &&
+           fl_attached_swap_release_u64(&mutex->word, self, 0); /* W4, W6 */
 }
 
 /* Undoes one lock of the calling thread; the last one as fl_word_release does.  Returns false where the thread does not
@@ -138,10 +138,9 @@ fl_rmutex_unlock(fl_rmutex *mutex)
 static inline uint64_t
 fl_rmutex_release_all(fl_rmutex *mutex, fl_waiter *later)
 {
-    uint64_t word = fl_thread_self();
     uint64_t depth = fl_load_relaxed_u64(&mutex->extra) + 1;
     fl_store_relaxed_u64(&mutex->extra, 0); /* R3 */
-    if (FL_UNLIKELY(!fl_cas_release_u64(&mutex->word, &word, 0))) {
+    if (FL_UNLIKELY(!fl_attached_swap_release_u64(&mutex->word, fl_thread_self(), 0))) {
         (void)fl_word_release(&mutex->word, 0, FL_WAKE_NEXT, later);
     }
     return depth;

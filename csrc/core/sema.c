@@ -101,14 +101,14 @@ try_lock(void *sema, fl_waiter *waiter)
     return fl_sema_is_opened(sema) ? FL_LOCK_OPENED : FL_LOCK_BUSY;
 }
 
-/* S2 */
+/* S2, S7 */
 static bool
-mark_parked(void *arg, fl_waiter *waiter)
+mark_parked(void *arg, fl_waiter *waiter, bool attached)
 {
     (void)waiter;
     fl_sema *sema = arg;
     uint64_t word = fl_load_relaxed_u64(&sema->word);
-    while (word == 0) {
+    while (word == 0 && (attached || !FL_RUNTIME_LOCK)) {
         if (fl_cas_relaxed_u64(&sema->word, &word, FL_SEMA_PARKED)) {
             return true;
         }

@@ -27,6 +27,8 @@
  *     (C5).  A waiter that is notified there finds the word OPENED when it tries.  It begins anew with whoever runs the
  *     semaphore now.  Perhaps nobody else was notified for the same permit: where that waiter raises instead, its
  *     caller notifies another one.
+ * S7  Only attached threads change the word, where the runtime has one lock (platform/attached.h).  A detached thread
+ *     that would have to set PARKED attaches first.
  *
  * Fairness: as for the mutexes, core/lockable.h.
  *
@@ -42,6 +44,7 @@
 #include "core/cond.h"
 #include "core/lockable.h"
 #include "platform/atomic.h"
+#include "platform/attached.h"
 #include "platform/compiler.h"
 
 enum { FL_SEMA_PARKED = 1, FL_SEMA_ONE = 2 };
@@ -89,9 +92,10 @@ fl_sema_try_acquire(fl_sema *sema)
 {
     uint64_t word = fl_load_relaxed_u64(&sema->word);
     while (FL_LIKELY((int64_t)word >= FL_SEMA_ONE)) {
-        if (FL_LIKELY(fl_cas_acquire_u64(&sema->word, &word, word - FL_SEMA_ONE))) {
+        if (FL_LIKELY(fl_attached_swap_acquire_u64(&sema->word, word, word - FL_SEMA_ONE))) { /* S7 */
             return true;
         }
+        word = fl_load_relaxed_u64(&sema->word);
     }
     return false;
 }
@@ -107,7 +111,7 @@ fl_sema_release_fast(fl_sema *sema, uint64_t bound)
 {
     uint64_t word = fl_load_relaxed_u64(&sema->word);
     bool plain = !(word & FL_SEMA_PARKED) && word / FL_SEMA_ONE < bound;
-    return plain && fl_cas_release_u64(&sema->word, &word, word + FL_SEMA_ONE);
+    return plain && fl_attached_swap_release_u64(&sema->word, word, word + FL_SEMA_ONE); /* S7 */
 }
 
 /* Does what fl_sema_release_slow does, and quicker where it can. */

@@ -2,6 +2,7 @@
 
 #include "core/lot/spin.h"
 #include "core/thread.h"
+#include "platform/attached.h"
 #include "platform/clock.h"
 #include "py/args.h"
 
@@ -82,11 +83,11 @@ fl_py_lock_error(fl_lock_result result)
 }
 
 int
-fl_py_lock_wait(const fl_wait_ops *ops, void *lock, int64_t deadline_ns)
+fl_py_lock_wait(fl_lock_wait_fn *wait, const fl_wait_ops *ops, void *lock, int64_t deadline_ns)
 {
     fl_py_blocker blocker;
     fl_py_blocker_init(&blocker, deadline_ns);
-    fl_lock_result result = fl_lock_wait(ops, lock, deadline_ns, &blocker.base);
+    fl_lock_result result = wait(ops, lock, deadline_ns, &blocker.base);
     switch (result) {
         case FL_LOCK_ACQUIRED:
             return 1;
@@ -153,9 +154,16 @@ main_thread_ident(void)
     return ident;
 }
 
+static bool
+is_attached(void)
+{
+    return PyGILState_Check();
+}
+
 int
 fl_py_block_init(void)
 {
+    fl_attached_check = is_attached;
     if (FL_HAS_GIL) {
         fl_spin_set_exclusive_runtime();
     }

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "platform/attached.h"
+
 /* Whether py/bound.c is used.  Below 3.14 a with-statement allocates two bound methods, which costs more than the lock
  * does; py/bound.c avoids that.  It is not used
  *   - from 3.14 on, where ordinary methods are faster;
@@ -30,6 +32,9 @@
 #else
 #define FL_HAS_GIL 1
 #endif
+
+/* The core is told by setup.py (platform/attached.h). */
+_Static_assert(FL_HAS_GIL == FL_RUNTIME_LOCK, "the core is compiled for this build of Python");
 
 /* Replaces `__enter__` and `__exit__` of `type` as fl_bound_install does; does nothing where py/bound.c is not used.
  * Is 0, or -1 with an exception. */

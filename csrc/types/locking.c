@@ -20,11 +20,22 @@ try_lock(fl_lock_kind kind, void *mutex)
     return fl_locking_ops(kind)->wait.try_lock(mutex, NULL);
 }
 
+/* Returns a bool, or NULL with an exception. */
+static FL_SLOW PyObject *
+wait_within(fl_lock_wait_fn *wait, fl_lock_kind kind, void *mutex, int64_t timeout_ns)
+{
+    int acquired = fl_py_lock_wait(wait, &fl_locking_ops(kind)->wait, mutex, fl_deadline_after_ns(timeout_ns));
+    return acquired < 0 ? NULL : PyBool_FromLong(acquired);
+}
+
 /* Takes the mutex within the timeout.  Returns a bool, or NULL with an exception.  It does not call try_lock(): that
  * goes through a table of functions, and these are inline. */
 static inline PyObject *
 lock_within(fl_lock_kind kind, void *mutex, int64_t timeout_ns)
 {
+    if (timeout_ns != 0 && FL_UNLIKELY(fl_word_is_promised(mutex))) {
+        return wait_within(fl_lock_give_way, kind, mutex, timeout_ns);
+    }
     fl_lock_result tried = kind == FL_RECURSIVE       ? fl_rmutex_try_lock(mutex)
                            : fl_mutex_try_lock(mutex) ? FL_LOCK_ACQUIRED
                                                       : FL_LOCK_BUSY;
@@ -38,8 +49,7 @@ lock_within(fl_lock_kind kind, void *mutex, int64_t timeout_ns)
     if (timeout_ns == 0) {
         Py_RETURN_FALSE;
     }
-    int acquired = fl_py_lock_wait(&fl_locking_ops(kind)->wait, mutex, fl_deadline_after_ns(timeout_ns));
-    return acquired < 0 ? NULL : PyBool_FromLong(acquired);
+    return wait_within(fl_lock_wait, kind, mutex, timeout_ns);
 }
 
 FL_NOINLINE PyObject *

@@ -67,7 +67,7 @@ wait_within(PyObject *self, int64_t timeout_ns)
     if (timeout_ns == 0 && fl_semaphore_is_closed(self)) {
         Py_RETURN_FALSE;
     }
-    int acquired = fl_py_lock_wait(&fl_sema_ops, fl_semaphore_core(self), deadline_ns);
+    int acquired = fl_py_lock_wait(fl_lock_wait, &fl_sema_ops, fl_semaphore_core(self), deadline_ns);
     if (acquired == FL_PY_OPENED) {
         return acquire_open(self, deadline_ns);
     }

@@ -266,10 +266,10 @@ release_for_others_first(void *lock, fl_waiter *later)
 
 /* However long the machine takes for the next steps, the notified waiter is not handed the lock for its age. */
 static bool
-mark_parked_as_just_come(void *lock, fl_waiter *waiter)
+mark_parked_as_just_come(void *lock, fl_waiter *waiter, bool attached)
 {
     waiter->since_ns = JUST_CAME;
-    return fl_mutex_ops.wait.mark_parked(lock, waiter);
+    return fl_mutex_ops.wait.mark_parked(lock, waiter, attached);
 }
 
 static void

@@ -15,6 +15,7 @@ typedef struct {
     fl_waiter *queues;         /* the heads of its keys' FIFOs; under mutex */
     fl_spin_history history;   /* of the waits that began here; without a mutex, like the next */
     fl_spin_history back_offs; /* of the locks whose keys lead here */
+    fl_atomic_u64 designated_ns; /* when a waiter was last designated here: core/lot/give_way.h */
 } fl_bucket;
 
 /* The bucket that the key leads to. */

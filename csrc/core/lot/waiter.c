@@ -14,6 +14,7 @@ fl_waiter_init(fl_waiter *waiter, bool keeps_place)
     waiter->notified = false;
     waiter->handed_off = false;
     waiter->designated = false;
+    waiter->gives_way = false;
     waiter->polling = false;
     waiter->is_first = false;
     waiter->is_woken_with_all = false;

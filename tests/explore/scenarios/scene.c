@@ -5,6 +5,7 @@
 #include "core/lot/bucket.h"
 #include "core/lot/parking_lot.h"
 #include "core/lot/spin.h"
+#include "platform/attached.h"
 
 scene_runtime scene_runtimes[EX_THREADS_MAX];
 
@@ -58,6 +59,19 @@ scene_begin_numbered(void)
     fl_thread_serial = FL_THREAD_SERIAL_STEP * (uint64_t)(ex_self() + 1);
     runtime->serial = fl_thread_serial;
     attach(&runtime->base);
+}
+
+/* For the assertions of the core: only attached threads use its plain paths. */
+static bool
+is_attached(void)
+{
+    return !ex_has_gil() || ex_self() < 0 || scene_runtimes[ex_self()].attached;
+}
+
+__attribute__((constructor)) static void
+tell_core(void)
+{
+    fl_attached_check = is_attached;
 }
 
 void

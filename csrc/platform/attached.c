@@ -1,0 +1,3 @@
+#include "platform/attached.h"
+
+bool (*fl_attached_check)(void);

@@ -1,0 +1,90 @@
+/* core/lot/give_way.h: a thread that takes a lock again and again leaves it to the designated waiter in the end. */
+
+#include "core/lot/give_way.h"
+#include "core/lot/spin.h"
+#include "scene.h"
+
+static fl_mutex mutex;
+static scene_section section;
+
+static void
+check(void)
+{
+    scene_check_word(&mutex.word);
+}
+
+static void
+at_rest(void)
+{
+    scene_check_served(&mutex.word);
+}
+
+static void
+at_end(void)
+{
+    scene_check_free(&mutex.word);
+}
+
+static void
+set_up(void)
+{
+    fl_spin_set_exclusive_runtime();
+}
+
+/* As Lock.acquire() does. */
+static void
+acquire(void)
+{
+    if (fl_mutex_try_lock_fast(&mutex)) {
+        return;
+    }
+    if (fl_word_is_promised(&mutex.word)) {
+        EX_CHECK(fl_lock_give_way(&fl_mutex_ops.wait, &mutex, FL_DEADLINE_NEVER, scene_blocker()) == FL_LOCK_ACQUIRED);
+        return;
+    }
+    scene_lock(&mutex);
+}
+
+static void
+take_turns(int thread)
+{
+    scene_begin();
+    for (int i = thread == 0 ? 3 : 1; i > 0; i--) {
+        acquire();
+        scene_enter(&section);
+        if (thread != 0 || i > 1) {
+            scene_pause(); /* somebody else may ask for the lock */
+        }
+        scene_leave(&section);
+        scene_unlock(&mutex);
+    }
+    scene_end();
+}
+
+EX_SCENARIO(give_way_two) = {
+    .name = "give-way-two",
+    .what = "a greedy thread and one that wants the lock once",
+    .threads = 2,
+    .needs_gil = true,
+    .set_up = set_up,
+    .run = take_turns,
+    .check = check,
+    .at_rest = at_rest,
+    .at_end = at_end,
+    .quick = {.preemptions = EX_UNLIMITED, .lapses = 2, .timeouts = 1},
+    .full = {.preemptions = EX_UNLIMITED, .lapses = 3, .timeouts = 2, .failures = 1},
+};
+
+EX_SCENARIO(give_way_three) = {
+    .name = "give-way-three",
+    .what = "a greedy thread and two that want the lock once",
+    .threads = 3,
+    .needs_gil = true,
+    .set_up = set_up,
+    .run = take_turns,
+    .check = check,
+    .at_rest = at_rest,
+    .at_end = at_end,
+    .quick = {.preemptions = 1, .lapses = 2, .timeouts = 1},
+    .full = {.preemptions = 3, .lapses = 2, .timeouts = 1},
+};
