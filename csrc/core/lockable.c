@@ -140,8 +140,7 @@ leave_alone(lock_wish *wish, int64_t deadline_ns, fl_blocker *blocker)
     if (!queued) {
         return FL_LOCK_BUSY;
     }
-    fl_wait_result waited =
-        fl_lot_sleep_for(wish->waiter, end_ns < deadline_ns ? end_ns : deadline_ns, blocker, &goal);
+    fl_wait_result waited = fl_lot_sleep_for(wish->waiter, end_ns < deadline_ns ? end_ns : deadline_ns, blocker, &goal);
     fl_blocker_set_timed(blocker, deadline_ns != FL_DEADLINE_NEVER);
     return waited == FL_WAIT_GIVEN_UP ? FL_LOCK_GIVEN_UP : FL_LOCK_BUSY;
 }

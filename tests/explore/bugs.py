@@ -2,6 +2,7 @@
 
 from bug import Bug
 from bugs_of_locks import LOCK_BUGS
+from bugs_of_the_runtime import RUNTIME_BUGS
 from bugs_of_waits import WAITS
 
-BUGS: list[Bug] = [*LOCK_BUGS, *WAITS]
+BUGS: list[Bug] = [*LOCK_BUGS, *WAITS, *RUNTIME_BUGS]

@@ -13,7 +13,7 @@ from pathlib import Path
 from pattern import ATOMIC, Pattern, operations
 
 ROOT = Path(__file__).parents[2]
-ATOMIC_H = "csrc/platform/atomic.h"
+WRAPPERS = ("csrc/platform/atomic.h", "csrc/platform/attached.h")
 NO_ORDER = Path(__file__).with_name("no-order.txt")
 
 # PEP 7: the name of a function, or its end, stands at the beginning of a line.
@@ -32,6 +32,8 @@ CALLS = {
         "FL_END_CRITICAL_SECTION",
     ),
 }
+# A compare-and-swap where the runtime has no lock.  Where it has one, that lock orders the threads.
+ATTACHED = re.compile(r"\bfl_attached_swap_(acquire|release)_(u32|u64)\b")
 SITE = re.compile(rf"\b(?:{ATOMIC.pattern}|__atomic_\w+|atomic_\w+_explicit)\(")
 
 Site = tuple[str, str, str]
@@ -41,17 +43,27 @@ Site = tuple[str, str, str]
 @functools.cache
 def functions_of(file: str) -> dict[str, str]:
     """The bodies of the functions of a C file, without comments."""
+    return {found[1]: found[2] for found in FUNCTION.finditer(_text_of(file))}
+
+
+@functools.cache
+def _text_of(file: str) -> str:
     text = COMMENT.sub("", (ROOT / file).read_text(encoding="utf-8"))
-    return {found[1]: found[2] for found in FUNCTION.finditer(text)}
+    return ATTACHED.sub(r"fl_cas_\1_\2", text)
+
+
+@functools.cache
+def _files() -> list[str]:
+    paths = sorted((ROOT / "csrc").rglob("*.[ch]"))
+    files = [path.relative_to(ROOT).as_posix() for path in paths]
+    return [file for file in files if file not in WRAPPERS]
 
 
 def sites_of_the_code() -> set[Site]:
     """All atomic operations of csrc."""
-    files = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "csrc").rglob("*.[ch]"))]
     return {
         (file, function, found[0].rstrip("("))
-        for file in files
-        if file != ATOMIC_H
+        for file in _files()
         for function, body in functions_of(file).items()
         for found in SITE.finditer(body)
     }
@@ -59,9 +71,7 @@ def sites_of_the_code() -> set[Site]:
 
 def _count_of_sites() -> int:
     """How often an operation stands in the text, also outside of what looks like a function."""
-    files = [path for path in (ROOT / "csrc").rglob("*.[ch]") if path != ROOT / ATOMIC_H]
-    texts = [COMMENT.sub("", path.read_text(encoding="utf-8")) for path in files]
-    return sum(len(SITE.findall(text)) for text in texts)
+    return sum(len(SITE.findall(_text_of(file))) for file in _files())
 
 
 def cited_sites(pattern: Pattern) -> set[Site]:

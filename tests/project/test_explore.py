@@ -32,7 +32,7 @@ def bugs(monkeypatch: pytest.MonkeyPatch) -> list:
     spec = importlib.util.spec_from_file_location("bugs", EXPLORE / "bugs.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    for name in ("bug", "bugs_of_locks", "bugs_of_waits"):
+    for name in ("bug", "bugs_of_locks", "bugs_of_waits", "bugs_of_the_runtime"):
         sys.modules.pop(name, None)
     return module.BUGS
 

@@ -12,9 +12,9 @@
 
 typedef struct {
     _Alignas(FL_CACHE_LINE) pthread_mutex_t mutex;
-    fl_waiter *queues;         /* the heads of its keys' FIFOs; under mutex */
-    fl_spin_history history;   /* of the waits that began here; without a mutex, like the next */
-    fl_spin_history back_offs; /* of the locks whose keys lead here */
+    fl_waiter *queues;           /* the heads of its keys' FIFOs; under mutex */
+    fl_spin_history history;     /* of the waits that began here; without a mutex, like the next */
+    fl_spin_history back_offs;   /* of the locks whose keys lead here */
     fl_atomic_u64 designated_ns; /* when a waiter was last designated here: core/lot/give_way.h */
 } fl_bucket;
 

@@ -44,7 +44,7 @@ struct fl_waiter {
     bool designated; /* the unparker relies on it to try the lock: core/lock_word.h */
     bool wants_no_lock; /* it does not want the lock of its condition: a notification wakes it, and never requeues it */
     bool gives_way; /* it queues for a lock that is free, to leave it to the designated waiter: core/lot/give_way.h */
-    bool polling; /* its thread runs code of the runtime: it can be unparked, but not sent to a lock's queue (L7) */
+    bool polling;   /* its thread runs code of the runtime: it can be unparked, but not sent to a lock's queue (L7) */
 
     uint64_t waker; /* the serial of the thread that has unparked it, for core/lot/spin.h */
     uint32_t place; /* a note of the unparker: its place among those that were unparked together */

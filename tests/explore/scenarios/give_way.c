@@ -88,3 +88,42 @@ EX_SCENARIO(give_way_three) = {
     .quick = {.preemptions = 1, .lapses = 2, .timeouts = 1},
     .full = {.preemptions = 3, .lapses = 2, .timeouts = 1},
 };
+
+/* ---- the designated waiter never comes ---- */
+
+static void
+check_waiters(void)
+{
+    scene_check_waiters(); /* the word may go on saying that an ended thread is designated: W5 */
+}
+
+static void
+go_on_alone(int thread)
+{
+    scene_begin();
+    acquire();
+    if (thread == 0) {
+        scene_pause();
+        scene_unlock(&mutex);
+        scene_end_runtime();
+        if (fl_mutex_is_locked(&mutex)) { /* it was handed to a thread that has ended */
+            scene_end();
+            return;
+        }
+        acquire();
+    }
+    scene_unlock(&mutex);
+    scene_end();
+}
+
+EX_SCENARIO(give_way_ended) = {
+    .name = "give-way-ended",
+    .what = "a thread gives way to one that the runtime has ended, and goes on without it",
+    .threads = 2,
+    .needs_gil = true,
+    .set_up = set_up,
+    .run = go_on_alone,
+    .check = check_waiters,
+    .quick = {.preemptions = EX_UNLIMITED, .lapses = 2, .timeouts = 1},
+    .full = {.preemptions = EX_UNLIMITED, .lapses = 3, .timeouts = 2, .interrupts = 1},
+};
