@@ -21,7 +21,7 @@ ENOUGH = 40
 
 
 def listed(path: Path) -> set[str]:
-    """The lines that may stay uncovered: "FILE FUNCTION: TEXT". Each paragraph has its reason first."""
+    """The lines that may stay uncovered: "FILE FUNCTION: TEXT", each paragraph behind its reason."""
     reason, lines = "", set()
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("# "):
