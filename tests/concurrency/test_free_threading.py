@@ -255,7 +255,7 @@ def test_the_dict_is_replaced_while_others_look_into_it(
         import threading, time
         cls, names = impl.{kind}, {PRIVATE[kind]!r}
         args = (1,) if {kind!r} == "Barrier" else ()
-        current, end = [cls(*args)], time.monotonic() + 1
+        current, end = [cls(*args)], time.monotonic() + {0.3 if FREE_THREADED else 0.05}
 
         def use(obj):
             repr(obj)
@@ -267,8 +267,8 @@ def test_the_dict_is_replaced_while_others_look_into_it(
                 cls.release(obj)
 
         bodies = [
-            lambda obj: setattr(obj, "__dict__", dict(obj.__dict__)),
             lambda obj: setattr(obj, "__dict__", {{}}),
+            lambda obj: setattr(obj, "__dict__", {{"a": 1}}),
             lambda obj: [getattr(obj, name, None) for name in names],
             *([lambda obj: cls.__init__(obj, *args)] if {how!r} == "init" else [use, use]),
             lambda obj: (time.sleep(0.0005), current.__setitem__(0, cls(*args))),
