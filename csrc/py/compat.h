@@ -183,18 +183,18 @@ fl_dict_get(PyObject *dict, PyObject *key)
 static inline PyObject *
 fl_dict_set_default(PyObject *dict, PyObject *key, PyObject *value)
 {
-#if PY_VERSION_HEX >= 0x030E0000
+#if PY_VERSION_HEX >= 0x030E0000 || defined(Py_GIL_DISABLED)
     PyObject *found;
     (void)PyDict_SetDefaultRef(dict, key, value, &found);
     return found;
 #elif PY_VERSION_HEX >= 0x030D0000
-    /* Where the dict has no memory to grow 3.13's PyDict_SetDefaultRef frees the key and the value, and keeps them. */
+    /* Where the dict has no memory to grow 3.13's PyDict_SetDefaultRef frees the key and the value, and keeps them.
+     * Without the GIL it is used nevertheless, because these two steps would not be one: a critical section around them
+     * is let go of when PyDict_SetItem takes the same one. */
     PyObject *found;
-    FL_BEGIN_CRITICAL_SECTION(dict);
     if (PyDict_GetItemRef(dict, key, &found) == 0) {
         found = PyDict_SetItem(dict, key, value) < 0 ? NULL : Py_NewRef(value);
     }
-    FL_END_CRITICAL_SECTION();
     return found;
 #else
     return Py_XNewRef(PyDict_SetDefault(dict, key, value));

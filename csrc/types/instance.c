@@ -37,14 +37,17 @@ fl_instance_own_dict(PyObject *self)
 PyObject *
 fl_instance_dict(PyObject *self)
 {
+    PyObject **place = &((fl_instance *)self)->dict;
     PyObject *dict = fl_instance_own_dict(self);
-    while (dict == NULL) {
-        PyObject *made = PyObject_GenericGetDict(self, NULL);
-        if (made == NULL) {
-            return NULL;
+    PyObject *made = dict ? NULL : PyDict_New(); /* before the critical section, which it might let go of */
+    if (made) {
+        FL_BEGIN_CRITICAL_SECTION(self);
+        if (*place == NULL) {
+            __atomic_store_n(place, Py_NewRef(made), __ATOMIC_RELEASE); /* the interpreter reads it without a lock */
         }
+        dict = Py_NewRef(*place);
+        FL_END_CRITICAL_SECTION();
         Py_DECREF(made);
-        dict = fl_instance_own_dict(self);
     }
     return dict;
 }

@@ -41,9 +41,8 @@ fl_instance_is_bare(PyObject *self)
  * Python code. */
 PyObject *fl_instance_own_dict(PyObject *self);
 
-/* The same, and makes the __dict__ where there is none yet; NULL with an exception.  PyObject_GenericGetDict alone
- * would not do: without the GIL, up to 3.13, it may take a reference to a dict that another thread has just
- * replaced. */
+/* The same, and makes the __dict__ where there is none yet; NULL with an exception.  PyObject_GenericGetDict would not
+ * do: without the GIL, up to 3.13, it may take a reference to a dict that another thread has just replaced. */
 PyObject *fl_instance_dict(PyObject *self);
 
 /* Returns whether tp_vectorcall may make an object of this type by itself: nobody has replaced the type's __new__, nor

@@ -153,7 +153,12 @@ main(void)
 {
     CHECK_EQUAL(fl_core_init(), 0);
     RUN(test_t39_time_of_day_is_set_during_every_operation);
-    RUN(test_t39_clock_near_its_limit);
+    if (sizeof(time_t) == sizeof(int64_t)) {
+        RUN(test_t39_clock_near_its_limit);
+    }
+    else {
+        puts("  the system's clock ends before that limit");
+    }
     RUN(test_t16_deadlines_at_the_limits);
     RUN(test_t16_sleep_until_the_last_deadline);
     return 0;

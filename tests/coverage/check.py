@@ -21,7 +21,7 @@ ENOUGH = 40
 
 
 def listed(path: Path) -> set[str]:
-    """The lines that may stay uncovered: "FILE FUNCTION: TEXT", in paragraphs after a reason."""
+    """The lines that may stay uncovered: "FILE FUNCTION: TEXT"; each paragraph begins with why."""
     reason, lines = "", set()
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("# "):
