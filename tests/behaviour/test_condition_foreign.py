@@ -344,3 +344,12 @@ def test_exceptions_of_is_owned_pass_through_notify(impl, name):
         cond.notify()
     cond.notify()
     cond.release()
+
+
+@fails_on_stdlib("Condition.locked() is new in 3.14", raises=AttributeError, when=not NEEDS_LOCKED)
+def test_locked_asks_the_foreign_lock(impl):
+    cond = impl.Condition(threading.Lock())
+    assert cond.locked() is False
+    with cond:
+        assert cond.locked() is True
+    assert cond.locked() is False
