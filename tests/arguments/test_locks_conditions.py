@@ -31,6 +31,7 @@ MAKE: dict[str, Callable[[ModuleType], Any]] = {
 ACQUIRE = [
     "x.acquire(1, 2, 3)",
     "x.acquire(1, 2, 3, 4)",
+    "x.acquire(True, 1, 2)",
     "x.acquire(1, 2, timeout=3)",
     "x.acquire(1, 2, 3, timeout=3)",
     "x.acquire(y=1)",

@@ -434,3 +434,12 @@ def test_the_lock_is_released_while_the_timeout_is_read(timeout):
     with pytest.raises(RuntimeError, match="release unlocked lock"):
         cond.wait(Seconds())
     assert cond.acquire(False)
+
+
+@fails_on_stdlib("Condition.locked() is new in 3.14", raises=AttributeError, when=not NEEDS_LOCKED)
+def test_locked_asks_the_foreign_lock(impl):
+    cond = impl.Condition(threading.Lock())
+    assert cond.locked() is False
+    with cond:
+        assert cond.locked() is True
+    assert cond.locked() is False

@@ -690,6 +690,19 @@ def test_opened_by_what_an_argument_runs(impl):
 
     semaphore.release(Number(3))
     assert semaphore._value == 4
+    event = impl.Event()
+
+    class Seconds(float):
+        def __gt__(self, other):
+            event._cond  # noqa: B018
+            return super().__gt__(other)
+
+    assert event.wait(Seconds(0.01)) is False
+    event = impl.Event()
+    waiter = start(event.wait, Seconds(DEADLINE))
+    parked(event._cond)
+    event.set()
+    assert waiter.join() is True
 
 
 def test_a_barrier_is_opened_while_threads_arrive(impl):

@@ -146,6 +146,7 @@ class CoreBuild(Build):
 
     def __init__(self, folder: Path, *flags: str):
         self.flags = ["-UNDEBUG", *flags]
+        self.linker = ["gcc", "-pthread", *flags]
         tests = sorted((ROOT / "tests/c").glob("test_*.c"))
         self.programs = [str(path.relative_to(ROOT)) for path in tests]
         super().__init__(folder)
@@ -161,7 +162,7 @@ class CoreBuild(Build):
 
     def link(self, objects: list[Path]) -> None:
         library = [made for made in objects if "tests_c_" not in made.name]
-        run(["gcc", "-shared", "-pthread", "-o", "libcore.so", *library], self.folder)
+        run([*self.linker, "-shared", "-o", "libcore.so", *library], self.folder)
         for program in self.programs:
             made = self.object_of(program, "mutated")
             plain = self.executable(program)
@@ -173,7 +174,7 @@ class CoreBuild(Build):
     def link_program(self, program: str, made: Path, to: Path | None = None) -> None:
         to = to or self.executable(program)
         here = "-Wl,-rpath,$ORIGIN"
-        run(["gcc", "-pthread", "-o", to, made, "libcore.so", here], self.folder)
+        run([*self.linker, "-o", to, made, "libcore.so", here], self.folder)
 
     def executable(self, program: str) -> Path:
         return self.folder / Path(program).stem

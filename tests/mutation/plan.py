@@ -18,7 +18,7 @@ from mutants import Mutant
 class Stage:
     """Tests that are run together."""
 
-    runner: str  # "c", "c condvar", "explore", "litmus", "pytest" or "refleaks"
+    runner: str  # "c", "c condvar", "c leaks", "explore", "litmus", "pytest" or "refleaks"
     what: tuple[str, ...]
 
 
@@ -109,7 +109,7 @@ AREAS = [
 ]
 
 
-LEAKS = re.compile(r"\w(DECREF|CLEAR|FREE|Free|free)\w*\(")
+LEAKS = re.compile(r"(DECREF|CLEAR|Free|free|destroy|fini)\w*\(")
 """What a mutant that drops it leaves behind shows only where references are counted."""
 
 
@@ -120,6 +120,8 @@ def stages_for(mutant: Mutant, *, debug: bool) -> list[Stage]:
         return litmus_stages(path)
     row = next(makers for pattern, makers in AREAS if re.match(pattern, path))
     stages = [stage for make in row for stage in make(path)]
+    if LEAKS.search(mutant.before[0]) and stages[0].runner == "c":
+        stages += c_stages(path, "c leaks")
     if debug and path.startswith(("csrc/py/", "csrc/types/")) and LEAKS.search(mutant.before[0]):
         stages.append(Stage("refleaks", python_stages(path)[0].what))
     return stages

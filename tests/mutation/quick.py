@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -22,5 +24,5 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_logstart(nodeid: str) -> None:
-    """Say which test begins, in case the process ends in it."""
-    print(f"\n@ {nodeid}", file=sys.__stderr__, flush=True)
+    """Write down which test begins, in case the process ends in it."""
+    Path(os.environ["MUTATION_BEGUN"]).write_text(nodeid, encoding="utf-8")

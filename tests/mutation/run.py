@@ -50,8 +50,10 @@ PYTEST = [
     *("-m", "pytest", "-q", "-x", "--no-header", "-p", "quick", "-p", "no:cacheprovider"),
     *("-k", SELECTED, "-o", "faulthandler_timeout=45"),
 ]
+CORE_FLAGS = {"c": [], "c condvar": ["-DFL_PARK_CONDVAR=1"], "c leaks": ["-fsanitize=address"]}
+"""What the core is compiled with for each way to run the C tests."""
+
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
-BEGUN = re.compile(r"^@ (\S+)", re.MULTILINE)
 
 
 def run_limited(
@@ -91,7 +93,7 @@ class Bench:
             self.builds[name] = (
                 ExtensionBuild(folder, self.pythons[name])
                 if name in self.pythons
-                else CoreBuild(folder, *["-DFL_PARK_CONDVAR=1"] * (name == "c condvar"))
+                else CoreBuild(folder, *CORE_FLAGS[name])
             )
         return self.builds[name]
 
@@ -116,14 +118,16 @@ class Bench:
     def pytest(self, build: ExtensionBuild, stage: Stage) -> tuple[str, str] | None:
         option = ["--refleaks"] if stage.runner == "refleaks" else []
         command = [str(build.python), *PYTEST, *option, *stage.what]
-        status, output = run_limited(command, PYTEST_LIMIT_S, build.environment())
+        begun = build.folder / "begun"
+        begun.write_text(stage.what[0], encoding="utf-8")
+        env = build.environment() | {"MUTATION_BEGUN": str(begun)}
+        status, output = run_limited(command, PYTEST_LIMIT_S, env)
         if status in {0, 5}:
             return None
         found = FAILED.search(output)
         if found is not None:
             return found[1], "failed"
-        begun = BEGUN.findall(output)
-        return begun[-1] if begun else f"{stage.what[0]}: {output[-300:]}", how(status)
+        return begun.read_text(encoding="utf-8"), how(status)
 
     def explore(self, build: CoreBuild, stem: str) -> tuple[str, str] | None:
         folder = build.folder / "explore"
