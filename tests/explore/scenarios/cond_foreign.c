@@ -205,5 +205,5 @@ EX_SCENARIO(cond_adopt) = {
     .at_rest = club_at_rest,
     .at_end = at_end_adopted,
     .quick = {.preemptions = 2, .timeouts = 1},
-    .full = {.preemptions = 2, .timeouts = 2, .lapses = 1},
+    .full = {.preemptions = 3, .timeouts = 2, .lapses = 1, .failures = 1},
 };
