@@ -34,11 +34,11 @@
  *     exist.  Therefore WOKEN is a number: that of the process in the line of its ancestors.  In another process it
  *     means nothing, and the next release there clears it.  (The number comes round after 32,767 forks, each in the
  *     child of the one before.  It would be mistaken only in a lock that nobody has used since.)
- * W6  While the word has no flag only attached threads change it, where the runtime has one lock.  So the fast paths,
- *     which change such words only, need no compare-and-swap (platform/attached.h).  One function is called detached and
- *     changes the word: a woken waiter that finds the lock held sets PARKED, before it sleeps again.  If it is designated
- *     WOKEN is set, and the fast paths leave the word alone.  If it is not, and the word has no flag, it attaches first
- *     and tries the lock.  (Such are those whom a FL_WAKE_NEXT release or a notification has woken, and between whose
+ * W6  While the word has no flag only attached threads change it, where the runtime has one lock.  So the fast paths
+ *     need no compare-and-swap (platform/attached.h): they change such words only.  One function changes the word
+ *     detached: a woken waiter that finds the lock held sets PARKED, before it sleeps again.  If it is designated WOKEN
+ *     is set, and the fast paths leave the word alone.  If it is not, and the word has no flag, it attaches first and
+ *     tries the lock.  (Such are those whom a FL_WAKE_NEXT release or a notification has woken, and between whose
  *     wake-up and attempt another thread was quicker.)
  *
  * What WOKEN is for.  Without it every release wakes one more waiter while the one before is still on its way.  A
@@ -112,9 +112,9 @@ fl_word_try_take(fl_atomic_u64 *word, uint64_t taker)
  * result (W3). */
 bool fl_word_try_take_as(fl_atomic_u64 *word, uint64_t taker, fl_waiter *waiter);
 
-/* If the lock is held, marks it as having waiters (W2) and returns true; then the waiter is not designated any more.  The
- * same if the lock is free, another waiter is designated, and this one gives way to it.  Returns false as well where the calling thread is not `attached` and may not mark it (W6).  Called under the mutex of
- * the word's bucket. */
+/* If the lock is held, marks it as having waiters (W2) and returns true; then the waiter is not designated any more.
+ * The same if the lock is free, another waiter is designated, and this one gives way to it.  Returns false as well where
+ * the calling thread is not `attached` and may not mark the lock (W6).  Called under the mutex of the word's bucket. */
 bool fl_word_mark_parked(fl_atomic_u64 *word, fl_waiter *waiter, bool attached);
 
 /* Releases the lock.  Where `policy` says that a waiter is to be woken it is the one that has waited longest; one that

@@ -127,8 +127,8 @@ fl_lock_wait(const fl_wait_ops *ops, void *lock, int64_t deadline_ns, fl_blocker
     return wait_from(wait_once, ops, lock, deadline_ns, blocker); /* the caller has tried: no attempt before it */
 }
 
-/* Queues for a lock that is free, and sleeps for a limited time.  It does not call poll(), which refuses a wait that may
- * not end: this one does. */
+/* Queues for a lock that is free, and sleeps for a limited time.  It does not call poll(), which refuses a wait that
+ * may not end: this one does. */
 static fl_lock_result
 leave_alone(lock_wish *wish, int64_t deadline_ns, fl_blocker *blocker)
 {

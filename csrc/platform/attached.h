@@ -26,15 +26,15 @@
  * waits. */
 extern bool (*fl_attached_check)(void);
 
+/* Fails where the calling thread is known not to be attached; in developers' builds only. */
 static inline void
 fl_assert_attached(void)
 {
     assert(fl_attached_check == NULL || fl_attached_check());
 }
 
-/* Each stores `desired` and returns true where the word is `expected`, and returns false otherwise.  The calling thread
- * is attached, and only attached threads change the word while it is `expected`. */
-
+/* Stores `desired` and returns true where the word is `expected`; returns false otherwise.  The calling thread is
+ * attached, and only attached threads change the word while it is `expected`.  Acquires; does not block. */
 static inline bool
 fl_attached_swap_acquire_u64(fl_atomic_u64 *word, uint64_t expected, uint64_t desired)
 {
@@ -50,6 +50,7 @@ fl_attached_swap_acquire_u64(fl_atomic_u64 *word, uint64_t expected, uint64_t de
 #endif
 }
 
+/* The same; releases. */
 static inline bool
 fl_attached_swap_release_u64(fl_atomic_u64 *word, uint64_t expected, uint64_t desired)
 {
@@ -65,6 +66,7 @@ fl_attached_swap_release_u64(fl_atomic_u64 *word, uint64_t expected, uint64_t de
 #endif
 }
 
+/* The same; acquires. */
 static inline bool
 fl_attached_swap_acquire_u32(fl_atomic_u32 *word, uint32_t expected, uint32_t desired)
 {
@@ -80,6 +82,7 @@ fl_attached_swap_acquire_u32(fl_atomic_u32 *word, uint32_t expected, uint32_t de
 #endif
 }
 
+/* The same; releases. */
 static inline bool
 fl_attached_swap_release_u32(fl_atomic_u32 *word, uint32_t expected, uint32_t desired)
 {

@@ -15,8 +15,8 @@ LOCK_BUGS = [
     Bug(
         "a waiter queues for a lock that has just been released",
         WORD,
-        "    while (fl_word_holder(seen) != 0) {\n        uint64_t after = (seen & ~ended) | FL_WORD_PARKED;",
-        "    for (;;) {\n        uint64_t after = (seen & ~ended) | FL_WORD_PARKED;",
+        "    while ((fl_word_holder(seen) != 0 || (waiter->gives_way && has_designated(seen))) && may_change(seen, attached)) {",
+        "    while (may_change(seen, attached)) {",
         "mutex-two",
     ),
     Bug(
@@ -113,8 +113,8 @@ LOCK_BUGS = [
     Bug(
         "the fast release does not look whether others wait",
         "core/mutex.h",
-        "    return fl_cas_release_u64(&mutex->word, &word, 0); /* W4 */",
-        "    if ((fl_load_relaxed_u64(&mutex->word) & ~FL_WORD_PARKED) == word) {\n"
+        "    return fl_attached_swap_release_u64(&mutex->word, FL_MUTEX_HELD, 0); /* W4, W6 */",
+        "    if ((fl_load_relaxed_u64(&mutex->word) & ~FL_WORD_PARKED) == FL_MUTEX_HELD) {\n"
         "        fl_store_release_u64(&mutex->word, 0);\n        return true;\n    }\n    return false;",
         "mutex-two",
     ),
@@ -151,17 +151,17 @@ LOCK_BUGS = [
     Bug(
         "the fast release of a recursive mutex does not look at its depth",
         "core/rmutex.h",
-        "== self && fl_load_relaxed_u64(&mutex->extra) == 0 &&",
-        "== self &&",
+        "return fl_load_relaxed_u64(&mutex->extra) == 0 && FL_LIKELY(self != 0) &&",
+        "return FL_LIKELY(self != 0) &&",
         "rmutex-two",
     ),
     Bug(
         "the depth is cleared after the release",
         "core/rmutex.h",
         "    fl_store_relaxed_u64(&mutex->extra, 0); /* R3 */\n"
-        "    if (FL_UNLIKELY(!fl_cas_release_u64(&mutex->word, &word, 0))) {\n"
+        "    if (FL_UNLIKELY(!fl_attached_swap_release_u64(&mutex->word, fl_thread_self(), 0))) {\n"
         "        (void)fl_word_release(&mutex->word, 0, FL_WAKE_NEXT, later);\n    }\n",
-        "    if (FL_UNLIKELY(!fl_cas_release_u64(&mutex->word, &word, 0))) {\n"
+        "    if (FL_UNLIKELY(!fl_attached_swap_release_u64(&mutex->word, fl_thread_self(), 0))) {\n"
         "        (void)fl_word_release(&mutex->word, 0, FL_WAKE_NEXT, later);\n    }\n"
         "    fl_store_relaxed_u64(&mutex->extra, 0);\n",
         "cond-give-way",
@@ -191,7 +191,7 @@ LOCK_BUGS = [
     Bug(
         "a notified waiter goes to the lock's queue whether the lock is held or not, unmarked",
         COND,
-        "!waiter->wants_no_lock &&\n           ctx->lock.ops->wait.mark_parked(ctx->lock.lock, waiter);",
+        "!waiter->wants_no_lock &&\n           ctx->lock.ops->wait.mark_parked(ctx->lock.lock, waiter, true);",
         "!waiter->wants_no_lock;",
         "cond-two",
     ),

@@ -325,8 +325,8 @@ WAITS = [
     Bug(
         "taking a permit does not acquire",
         "core/sema.h",
-        "fl_cas_acquire_u64(&sema->word, &word, word - FL_SEMA_ONE)",
-        "fl_cas_relaxed_u64(&sema->word, &word, word - FL_SEMA_ONE)",
+        "fl_attached_swap_acquire_u64(&sema->word, word, word - FL_SEMA_ONE)",
+        "fl_attached_swap_release_u64(&sema->word, word, word - FL_SEMA_ONE)",
         "sema-turns",
     ),
     Bug(
@@ -384,8 +384,8 @@ WAITS = [
     Bug(
         "clearing an event does not acquire",
         "core/event.h",
-        "    return fl_cas_acquire_u32(&event->word, &word, FL_EVENT_CLEAR) ||",
-        "    return fl_cas_relaxed_u32(&event->word, &word, FL_EVENT_CLEAR) ||",
+        "fl_attached_swap_acquire_u32(&event->word, FL_EVENT_SET, FL_EVENT_CLEAR)",
+        "fl_attached_swap_release_u32(&event->word, FL_EVENT_SET, FL_EVENT_CLEAR)",
         "event-look",
     ),
     Bug(

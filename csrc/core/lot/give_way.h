@@ -7,13 +7,13 @@
  * FL_GIVE_WAY_NS: it queues, and detaches.  Then the designated waiter attaches, takes the lock, and its release wakes
  * the first in the queue.
  *
- * The lock is left alone for FL_GIVE_WAY_LIMIT_NS at most.  The runtime may have ended the designated waiter's thread in
- * attach(), and whoever is left must not wait for it.
+ * The lock is left alone for FL_GIVE_WAY_LIMIT_NS at most.  The runtime may have ended the designated waiter's thread
+ * in attach(), and whoever is left must not wait for it.
  *
  * Without a GIL nobody gives way: a waiter that is woken needs nothing but a processor.
  *
- * A bucket remembers when a waiter of one of its keys was designated last.  So where another lock of the same bucket has
- * designated a waiter since, a thread gives way too late.  Nothing depends on it but how long threads wait. */
+ * A bucket remembers when a waiter of one of its keys was designated last.  So where another lock of the same bucket
+ * has designated a waiter since, a thread gives way too late.  Nothing depends on it but how long threads wait. */
 
 #ifndef FL_GIVE_WAY_H
 #define FL_GIVE_WAY_H
@@ -22,9 +22,7 @@
 #include <stdint.h>
 
 /* How long a designated waiter is passed over: docs/performance.md has what other values would give. */
-#ifndef FL_GIVE_WAY_NS
 #define FL_GIVE_WAY_NS INT64_C(1000000)
-#endif
 
 /* Twice the interpreter's switch interval. */
 #define FL_GIVE_WAY_LIMIT_NS INT64_C(10000000)
