@@ -113,8 +113,9 @@ fl_word_try_take(fl_atomic_u64 *word, uint64_t taker)
 bool fl_word_try_take_as(fl_atomic_u64 *word, uint64_t taker, fl_waiter *waiter);
 
 /* If the lock is held, marks it as having waiters (W2) and returns true; then the waiter is not designated any more.
- * The same if the lock is free, another waiter is designated, and this one gives way to it.  Returns false as well where
- * the calling thread is not `attached` and may not mark the lock (W6).  Called under the mutex of the word's bucket. */
+ * The same if the lock is free, another waiter is designated, and this one gives way to it.  Returns false as well
+ * where the calling thread is not `attached` and may not mark the lock (W6).  Called under the mutex of the word's
+ * bucket. */
 bool fl_word_mark_parked(fl_atomic_u64 *word, fl_waiter *waiter, bool attached);
 
 /* Releases the lock.  Where `policy` says that a waiter is to be woken it is the one that has waited longest; one that

@@ -25,8 +25,8 @@ void fl_py_blocker_init_uninterruptible(fl_py_blocker *blocker);
 /* fl_py_lock_wait: the semaphore was opened, and nothing has been acquired. */
 #define FL_PY_OPENED 2
 
-/* Waits until `deadline_ns` for a lock, or for a permit of a semaphore: by fl_lock_wait where it was just found busy, or
- * by fl_lock_give_way.  Returns 1 where it was acquired, 0 where it was not in time, and -1 with an exception.
+/* Waits until `deadline_ns` for a lock, or for a permit of a semaphore: by fl_lock_wait where it was just found busy,
+ * or by fl_lock_give_way.  Returns 1 where it was acquired, 0 where it was not in time, and -1 with an exception.
  * FL_PY_OPENED is for semaphores only.  Blocks, and runs signal handlers.  The caller holds a reference to the object
  * that `lock` lies in. */
 int fl_py_lock_wait(fl_lock_wait_fn *wait, const fl_wait_ops *ops, void *lock, int64_t deadline_ns);
