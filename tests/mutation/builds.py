@@ -194,14 +194,16 @@ class ExtensionBuild(Build):
             "print(sysconfig.get_path('include'), sysconfig.get_path('platinclude'));"
             "print(pathlib.Path(pyfastlock.__file__).parent);"
             "print(pyfastlock._core.__file__);"
-            "print(pyfastlock.__version__)"
+            "print(pyfastlock.__version__);"
+            "print(0 if sysconfig.get_config_var('Py_GIL_DISABLED') else 1)"
         )
         told = subprocess.run(
             [python, "-P", "-c", script], capture_output=True, text=True, check=True
         )
-        includes, package, module, version = told.stdout.splitlines()
+        includes, package, module, version, has_gil = told.stdout.splitlines()
         self.flags = [f"-I{path}" for path in includes.split()]
         self.flags += ["-DNDEBUG", "-fvisibility=hidden", f'-DPYFASTLOCK_VERSION="{version}"']
+        self.flags += [f"-DFL_RUNTIME_LOCK={has_gil}"]
         self.package = Path(package)
         self.module = Path("package/pyfastlock", Path(module).name)
         super().__init__(folder)

@@ -19,6 +19,7 @@ import json
 import os
 import queue
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,33 +131,31 @@ class Bench:
         return begun.read_text(encoding="utf-8"), how(status)
 
     def explore(self, build: CoreBuild, stem: str) -> tuple[str, str] | None:
-        folder = build.folder / "explore"
-        make = ["make", "-s", "-C", "tests/explore", f"CSRC={build.folder / 'csrc'}"]
-        status, output = run_limited([*make, f"BUILD={folder}"], EXPLORE_LIMIT_S)
-        if status != 0:
-            return f"explorer: {output[-300:]}", how(status)
-        program = str(folder / "explore")
-        listed = run_limited([program, "--list"], EXPLORE_LIMIT_S)[1].splitlines()
-        names = sorted((line.split("\t")[0] for line in listed), key=lambda name: stem not in name)
         deadline = time.monotonic() + EXPLORE_LIMIT_S
-        for name in names:
-            if time.monotonic() > deadline:
-                break
-            for options in [[], ["--gil"]]:
+        for runtime, options in (("none", []), ("gil", ["--gil"])):
+            folder = build.folder / "explore" / runtime
+            make = ["make", "-s", "-C", "tests/explore", f"CSRC={build.folder / 'csrc'}"]
+            make += [f"BUILD={folder}", f"RUNTIME={runtime}", "WARNINGS=-w"]
+            status, output = run_limited(make, EXPLORE_LIMIT_S)
+            if status != 0:
+                return f"explorer: {output[-300:]}", how(status)
+            program = str(folder / "explore")
+            lines = run_limited([program, "--list"], EXPLORE_LIMIT_S)[1].splitlines()
+            listed = [line.split("\t")[:2] for line in lines]
+            names = [name for name, takes in listed if takes in ("both", runtime)]
+            for name in sorted(names, key=lambda name: stem not in name):
+                if time.monotonic() > deadline:
+                    return None
                 status, _ = run_limited([program, name, *options], EXPLORE_LIMIT_S)
                 if status not in {0, 124}:
                     return " ".join(["explorer", name, *options]), how(status)
         return None
 
     def litmus(self, build: CoreBuild) -> tuple[str, str] | None:
-        script = (
-            "import pathlib, citations;"
-            f"citations.ROOT = pathlib.Path({str(build.folder)!r});"
-            "wrong = citations.check();"
-            "raise SystemExit(wrong)"
-        )
-        env = os.environ | {"PYTHONPATH": str(ROOT / "tests/litmus")}
-        status, _ = run_limited([sys.executable, "-c", script], C_LIMIT_S, env)
+        folder = build.folder / "tests" / "litmus"
+        shutil.copytree(ROOT / "tests" / "litmus", folder, dirs_exist_ok=True)
+        command = [sys.executable, str(folder / "run.py"), "--code"]
+        status, _ = run_limited(command, C_LIMIT_S)
         return ("tests/litmus", "failed") if status else None
 
     def check(self, mutants: list[Mutant]) -> None:
