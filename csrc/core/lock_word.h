@@ -56,6 +56,7 @@
 #include "core/lot/waiter.h"
 #include "core/thread.h"
 #include "platform/atomic.h"
+#include "platform/attached.h"
 
 #define FL_WORD_PARKED UINT64_C(1)
 #define FL_WORD_FLAGS (FL_THREAD_SERIAL_STEP - 1) /* U2 */
@@ -85,12 +86,17 @@ fl_word_holder(uint64_t seen)
     return seen & ~FL_WORD_FLAGS;
 }
 
-/* Whether to wait for the lock although it is free: core/lot/give_way.h. */
+/* Whether a word that was `seen` just now is promised. */
 bool fl_word_is_promised_slow(fl_atomic_u64 *word, uint64_t seen);
 
+/* Whether to wait for the lock although it is free (core/lot/give_way.h); false where the runtime has no lock.  Does
+ * not block. */
 static inline bool
 fl_word_is_promised(fl_atomic_u64 *word)
 {
+    if (!FL_RUNTIME_LOCK) {
+        return false;
+    }
     uint64_t seen = fl_load_relaxed_u64(word);
     return fl_word_holder(seen) == 0 && (seen & FL_WORD_WOKEN) && fl_word_is_promised_slow(word, seen);
 }
