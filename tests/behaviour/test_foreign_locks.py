@@ -119,7 +119,14 @@ def test_a_handler_raises_while_the_wait_sleeps(kind: Any, handle: Handle) -> No
     cond = pyfastlock.Condition(kind.make())
     handle(interrupt)
     take(cond, kind.depth)
-    kicker = start(lambda: (parked(cond), kick_main()))
+
+    def kick() -> None:
+        parked(cond)
+        # It is queued before it has let go of the lock, in whose code the handler may not raise.
+        wait_until(lambda: try_in_thread(cond))
+        kick_main()
+
+    kicker = start(kick)
     with pytest.raises(Interrupt):
         cond.wait(DEADLINE)
     give_back(cond, kind.depth)

@@ -14,7 +14,7 @@ queue_others(scene *self, const void *key)
 static inline bool
 agree_to_sema(void *ctx)
 {
-    return fl_sema_ops.mark_parked(ctx, NULL);
+    return fl_sema_ops.mark_parked(ctx, NULL, true);
 }
 
 /* ---- the event ---- */
