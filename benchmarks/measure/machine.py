@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from workloads import implementations
+from workloads import floor, implementations
 
 
 def _package(name: str) -> str | None:
@@ -28,6 +28,12 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def _swap_ns() -> float | None:
+    """What a compare-and-swap costs here; None without a C compiler."""
+    nothing = floor.load()
+    return nothing.swap_ns() if nothing else None
+
+
 def environment() -> dict[str, Any]:
     """The interpreter and the machine that the figures belong to."""
     available = {i.name for i in implementations.available()}
@@ -44,6 +50,7 @@ def environment() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": len(usable(0)) if usable else os.cpu_count(),
+        "compare_and_swap_ns": _swap_ns(),
     }
 
 
@@ -58,6 +65,12 @@ def title(machine: dict[str, Any]) -> str:
 def subtitle(machine: dict[str, Any]) -> str:
     """The machine in a few words."""
     return f"{machine['system']}, {machine['cores']} cores, {machine['processor']}"
+
+
+def swap_cost(machine: dict[str, Any]) -> str:
+    """The cost of a compare-and-swap in a few words, or nothing where it is not known."""
+    cost = machine.get("compare_and_swap_ns")
+    return f"A compare-and-swap takes {cost:.1f} ns on this processor." if cost else ""
 
 
 def slug(machine: dict[str, Any]) -> str:

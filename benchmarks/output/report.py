@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from measure.machine import subtitle, title
+from measure.machine import subtitle, swap_cost, title
 from workloads import implementations
 from workloads.programs import SIDES
 
@@ -90,6 +90,7 @@ def report(result: dict[str, Any]) -> str:
     if rows:
         parts += ["", table(rows)]
         parts += ["", "times faster: the median over rounds of stdlib / ours, and its quartiles"]
+        parts += filter(None, [swap_cost(result["environment"])])
     threads = contention(rows)
     if threads:
         parts += ["", "Several threads (fairness is Jain's index, 1 is perfectly fair):", threads]

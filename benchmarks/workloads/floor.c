@@ -3,6 +3,9 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <stdatomic.h>
+#include <time.h>
+
 static PyObject *
 nothing_enter(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
 {
@@ -15,12 +18,45 @@ nothing_leave(PyObject *Py_UNUSED(self), PyObject *const *Py_UNUSED(args), Py_ss
     Py_RETURN_NONE;
 }
 
+static double
+now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+/* What a compare-and-swap costs on this processor, on a word that no other one uses: the least of several rounds. */
+static PyObject *
+nothing_swap_ns(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
+{
+    enum { ROUNDS = 20, SWAPS = 100000 };
+    static _Atomic(unsigned long) word;
+    double least = 1e9;
+    for (int round = 0; round < ROUNDS; round++) {
+        double begin = now_ns();
+        for (unsigned long i = 0; i < SWAPS; i++) {
+            unsigned long seen = i;
+            atomic_store_explicit(&word, i, memory_order_relaxed);
+            (void)atomic_compare_exchange_strong_explicit(
+                &word, &seen, i + 1, memory_order_acquire, memory_order_relaxed);
+        }
+        double each = (now_ns() - begin) / SWAPS;
+        least = each < least ? each : least;
+    }
+    return PyFloat_FromDouble(least);
+}
+
 static PyMethodDef nothing_methods[] = {
     {"enter", nothing_enter, METH_NOARGS, PyDoc_STR("Return True.")},
     {"leave",
      (PyCFunction)(void (*)(void))nothing_leave,
      METH_FASTCALL,
      PyDoc_STR("Ignore any positional arguments and return None.")},
+    {"swap_ns",
+     nothing_swap_ns,
+     METH_NOARGS,
+     PyDoc_STR("Return what a compare-and-swap costs on this processor, in nanoseconds.")},
     {NULL, NULL, 0, NULL},
 };
 
