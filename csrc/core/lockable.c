@@ -148,7 +148,13 @@ leave_alone(lock_wish *wish, int64_t deadline_ns, fl_blocker *blocker)
 FL_SLOW fl_lock_result
 fl_lock_give_way(const fl_wait_ops *ops, void *lock, int64_t deadline_ns, fl_blocker *blocker)
 {
-    return wait_from(leave_alone, ops, lock, deadline_ns, blocker);
+    fl_lock_result result = wait_from(leave_alone, ops, lock, deadline_ns, blocker);
+    if (result != FL_LOCK_NO_MEMORY) {
+        return result;
+    }
+    /* Whoever lacks the resources to give way takes the lock, which needs none where it is free. */
+    fl_lock_result tried = ops->try_lock(lock, NULL);
+    return tried == FL_LOCK_BUSY ? FL_LOCK_NO_MEMORY : tried;
 }
 
 int64_t

@@ -83,7 +83,8 @@ typedef fl_lock_result fl_lock_wait_fn(const fl_wait_ops *ops, void *lock, int64
  * holds it: it has taken it, or was handed it.  Any result but FL_LOCK_BUSY.  Blocks. */
 fl_lock_wait_fn fl_lock_wait;
 
-/* Does the same for a lock that may be free, and leaves it to its designated waiter first (core/lot/give_way.h). */
+/* Does the same for a lock that may be free, and leaves it to its designated waiter first (core/lot/give_way.h).  Takes
+ * a free lock also where the system lacks the resources to wait. */
 fl_lock_wait_fn fl_lock_give_way;
 
 /* Waits for `lock` as `waiter`: one that is idle and does not keep its place, and that may have been woken for the

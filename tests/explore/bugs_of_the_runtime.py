@@ -38,4 +38,11 @@ RUNTIME_BUGS = [
         "return waited == FL_WAIT_TIMED_OUT ? FL_LOCK_TIMED_OUT : FL_LOCK_BUSY;",
         "give-way-ended --gil",
     ),
+    Bug(
+        "a thread that lacks the resources to give way does not take the lock, which is free",
+        "core/lockable.c",
+        "return tried == FL_LOCK_BUSY ? FL_LOCK_NO_MEMORY : tried;",
+        "(void)tried;\n    return FL_LOCK_NO_MEMORY;",
+        "give-way-ended --gil",
+    ),
 ]

@@ -2,28 +2,7 @@
 
 #include "core/lot/give_way.h"
 #include "core/lot/spin.h"
-#include "scene.h"
-
-static fl_mutex mutex;
-static scene_section section;
-
-static void
-check(void)
-{
-    scene_check_word(&mutex.word);
-}
-
-static void
-at_rest(void)
-{
-    scene_check_served(&mutex.word);
-}
-
-static void
-at_end(void)
-{
-    scene_check_free(&mutex.word);
-}
+#include "scene_mutex.h"
 
 static void
 set_up(void)
@@ -68,9 +47,7 @@ EX_SCENARIO(give_way_two) = {
     .needs_gil = true,
     .set_up = set_up,
     .run = take_turns,
-    .check = check,
-    .at_rest = at_rest,
-    .at_end = at_end,
+    MUTEX_CHECKS,
     .quick = {.preemptions = EX_UNLIMITED, .lapses = 2, .timeouts = 1},
     .full = {.preemptions = EX_UNLIMITED, .lapses = 3, .timeouts = 2, .failures = 1},
 };
@@ -82,9 +59,7 @@ EX_SCENARIO(give_way_three) = {
     .needs_gil = true,
     .set_up = set_up,
     .run = take_turns,
-    .check = check,
-    .at_rest = at_rest,
-    .at_end = at_end,
+    MUTEX_CHECKS,
     .quick = {.preemptions = 1, .lapses = 2, .timeouts = 1},
     .full = {.preemptions = 3, .lapses = 2, .timeouts = 1},
 };
@@ -124,6 +99,6 @@ EX_SCENARIO(give_way_ended) = {
     .set_up = set_up,
     .run = go_on_alone,
     .check = check_waiters,
-    .quick = {.preemptions = EX_UNLIMITED, .lapses = 2, .timeouts = 1},
-    .full = {.preemptions = EX_UNLIMITED, .lapses = 3, .timeouts = 2, .interrupts = 1},
+    .quick = {.preemptions = EX_UNLIMITED, .lapses = 2, .timeouts = 1, .failures = 1},
+    .full = {.preemptions = EX_UNLIMITED, .lapses = 3, .timeouts = 2, .interrupts = 1, .failures = 1},
 };

@@ -2,32 +2,7 @@
 
 #include <stdlib.h>
 
-#include "scene.h"
-
-static fl_mutex mutex;
-static scene_section section;
-
-static void
-check(void)
-{
-    scene_check_waiters();
-    scene_check_lock(&mutex.word, FL_MUTEX_HELD);
-}
-
-static void
-at_rest(void)
-{
-    scene_check_served(&mutex.word);
-}
-
-static void
-at_end(void)
-{
-    scene_check_free(&mutex.word);
-    scene_check_nothing_left();
-}
-
-#define CHECKS .check = check, .at_rest = at_rest, .at_end = at_end
+#include "scene_mutex.h"
 
 static void
 be_inside(void)
@@ -55,7 +30,7 @@ EX_SCENARIO(mutex_two) = {
     .what = "two threads take and release a mutex",
     .threads = 2,
     .run = lock_and_unlock,
-    CHECKS,
+    MUTEX_CHECKS,
     .quick = {.preemptions = EX_UNLIMITED, .lapses = 1, .failures = 1},
     .full = {.preemptions = EX_UNLIMITED, .lapses = 2, .interrupts = 2, .failures = 2},
 };
@@ -65,7 +40,7 @@ EX_SCENARIO(mutex_three) = {
     .what = "three threads take and release a mutex",
     .threads = 3,
     .run = lock_and_unlock,
-    CHECKS,
+    MUTEX_CHECKS,
     .quick = {.preemptions = 2, .lapses = 1},
     .full = {.preemptions = 4, .lapses = 1},
 };
@@ -86,7 +61,7 @@ EX_SCENARIO(mutex_four) = {
     .what = "four threads take and release a mutex",
     .threads = 4,
     .run = take_part,
-    CHECKS,
+    MUTEX_CHECKS,
     .quick = {.preemptions = 1, .lapses = 1},
     .full = {.preemptions = 2, .lapses = 1, .failures = 1},
 };
@@ -109,7 +84,7 @@ EX_SCENARIO(mutex_again) = {
     .what = "two threads take a mutex twice each: one is quicker than the designated waiter",
     .threads = 2,
     .run = take_part_again,
-    CHECKS,
+    MUTEX_CHECKS,
     .quick = {.preemptions = 4, .lapses = 1},
     .full = {.preemptions = EX_UNLIMITED, .lapses = 2},
 };
@@ -119,7 +94,7 @@ EX_SCENARIO(mutex_again_three) = {
     .what = "three threads take a mutex twice each: barging, designation and hand-off in turn",
     .threads = 3,
     .run = take_part_again,
-    CHECKS,
+    MUTEX_CHECKS,
     .quick = {.preemptions = 2, .lapses = 1},
     .full = {.preemptions = 3, .lapses = 2},
 };
@@ -148,7 +123,7 @@ EX_SCENARIO(mutex_policies) = {
     .what = "three threads release as a condition does and as a lock does, in turn: FL_WAKE_NEXT and FL_WAKE_ONE",
     .threads = 3,
     .run = release_by_turns,
-    CHECKS,
+    MUTEX_CHECKS,
     .quick = {.preemptions = 2, .lapses = 1},
     .full = {.preemptions = 3, .lapses = 2},
 };
@@ -378,7 +353,7 @@ EX_SCENARIO(mutex_stranger) = {
     .threads = 3,
     .run = take_or_release,
     .check = check_ownerless,
-    .at_rest = at_rest,
+    .at_rest = mutex_at_rest,
     .at_end = at_end_ownerless,
     .quick = {.preemptions = 2, .timeouts = 1, .lapses = 1},
     .full = {.preemptions = 4, .timeouts = 2, .lapses = 1},

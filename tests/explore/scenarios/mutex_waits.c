@@ -2,33 +2,9 @@
 
 #include "core/lot/back_off.h"
 #include "core/lot/spin.h"
-#include "scene.h"
+#include "scene_mutex.h"
 
-static fl_mutex mutex;
-static scene_section section;
 static bool is_handling[EX_THREADS_MAX]; /* the thread's signal handler runs */
-
-static void
-check(void)
-{
-    scene_check_waiters();
-    scene_check_lock(&mutex.word, FL_MUTEX_HELD);
-}
-
-static void
-at_rest(void)
-{
-    scene_check_served(&mutex.word);
-}
-
-static void
-at_end(void)
-{
-    scene_check_free(&mutex.word);
-    scene_check_nothing_left();
-}
-
-#define CHECKS .check = check, .at_rest = at_rest, .at_end = at_end
 
 /* Takes the mutex until the deadline, and releases it. */
 static fl_lock_result
@@ -72,7 +48,7 @@ EX_SCENARIO(mutex_timed) = {
     .what = "a timed lock against a release, with another thread in the queue",
     .threads = 3,
     .run = one_is_timed,
-    CHECKS,
+    MUTEX_CHECKS,
     .quick = {.preemptions = 2, .timeouts = 1, .lapses = 1},
     .full = {.preemptions = 4, .timeouts = 1, .lapses = 1},
 };
@@ -90,7 +66,7 @@ EX_SCENARIO(mutex_deadlines) = {
     .what = "three timed locks, one of them with a deadline that has passed",
     .threads = 3,
     .run = all_are_timed,
-    CHECKS,
+    MUTEX_CHECKS,
     .quick = {.preemptions = 2, .timeouts = 2, .lapses = 1},
     .full = {.preemptions = 3, .timeouts = 3, .lapses = 1, .failures = 1},
 };
@@ -117,7 +93,7 @@ EX_SCENARIO(mutex_hand_off) = {
             "deadline",
     .threads = 3,
     .run = one_is_greedy,
-    CHECKS,
+    MUTEX_CHECKS,
     .quick = {.preemptions = 1, .timeouts = 1, .lapses = 1},
     .full = {.preemptions = 3, .timeouts = 1, .lapses = 2},
 };
@@ -151,7 +127,7 @@ EX_SCENARIO(mutex_gives_up) = {
     .what = "a waiter, designated or not, is interrupted, and its handler may raise",
     .threads = 3,
     .run = one_may_give_up,
-    CHECKS,
+    MUTEX_CHECKS,
     .quick = {.preemptions = 2, .interrupts = 1, .lapses = 1},
     .full = {.preemptions = 3, .interrupts = 2, .lapses = 1},
 };
@@ -183,7 +159,7 @@ EX_SCENARIO(mutex_handler) = {
     .what = "a waiter is interrupted, and its handler takes the same mutex and releases it",
     .threads = 3,
     .run = one_locks_in_handler,
-    CHECKS,
+    MUTEX_CHECKS,
     .quick = {.preemptions = 1, .interrupts = 1, .lapses = 1},
     .full = {.preemptions = 3, .interrupts = 2, .lapses = 1},
 };
@@ -249,7 +225,7 @@ take_turns(int thread)
 static void
 at_end_spun(void)
 {
-    at_end();
+    mutex_at_end();
     EX_CHECK(fl_spin_count() == 0);
 }
 
@@ -259,8 +235,8 @@ EX_SCENARIO(mutex_back_off) = {
     .threads = 2,
     .set_up = enable_spins,
     .run = take_turns,
-    .check = check,
-    .at_rest = at_rest,
+    .check = mutex_check,
+    .at_rest = mutex_at_rest,
     .at_end = at_end_spun,
     .quick = {.preemptions = 4, .timeouts = 1},
     .full = {.preemptions = 6, .timeouts = 2, .lapses = 1},
@@ -273,8 +249,8 @@ EX_SCENARIO(mutex_spin) = {
     .threads = 2,
     .set_up = enable_spins,
     .run = take_turns,
-    .check = check,
-    .at_rest = at_rest,
+    .check = mutex_check,
+    .at_rest = mutex_at_rest,
     .at_end = at_end_spun,
     .quick = {.preemptions = 4, .timeouts = 1},
     .full = {.preemptions = 6, .timeouts = 2, .lapses = 1},
