@@ -56,8 +56,13 @@ def run(program: str, **environment: str) -> str:
 
 
 def test_switched_off_a_wait_sleeps_at_once() -> None:
-    """Fewer than half of the waits find their event set already, or just before they sleep."""
-    assert int(run("print(ping_pong())", PYFASTLOCK_SPIN="0")) > TURNS
+    """Most waits sleep.
+
+    Where a woken thread takes the place of its waker, the waker finds its event set when it runs
+    again: one sleep a turn, not two. A turn of two threads has none only where one of them was
+    kept from running between two lines.
+    """
+    assert int(run("print(ping_pong())", PYFASTLOCK_SPIN="0")) > TURNS // 2
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no sched_setaffinity() here")
