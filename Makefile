@@ -164,7 +164,7 @@ bench-smoke: $(ENV)/installed $(ENV)/benchable ## run each benchmark once, to se
 	$(PYTEST) benchmarks/suite --benchmark-disable
 	$(BIN)/python benchmarks/compare.py --plan smoke --json $(ENV)/smoke.json --svg $(ENV)/smoke.svg $(ARGS)
 
-bench-parker: ## measure the two ways to sleep, without Python: a semaphore, and a condition variable (5 s)
+bench-parker: ## measure the two ways to sleep, without Python: a futex, and a condition variable (5 s)
 	@mkdir -p build
 	@for way in -UFL_PARK_CONDVAR -DFL_PARK_CONDVAR; do \
 		$(CC) -std=c11 -O3 -pthread -D_GNU_SOURCE $$way -Icsrc -o build/parker benchmarks/parker.c \

@@ -69,7 +69,7 @@ main(void)
     }
     double set_up_ns = (double)(fl_clock_now_ns() - begin_ns) / SET_UPS;
     printf("%s: a hand-over %" PRId64 " ns, setting a parker up %.1f ns, %zu bytes\n",
-           FL_PARK_SEMAPHORE ? "semaphore" : "condition variable",
+           FL_PARK_FUTEX ? "futex" : "condition variable",
            hand_over_ns,
            set_up_ns,
            sizeof(fl_parker));

@@ -9,6 +9,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
+
 #include "check.h"
 #include "faulty_calls.h"
 #include "park/park.h"
@@ -35,11 +39,7 @@
 #undef pthread_condattr_destroy
 #undef pthread_once
 #undef clock_gettime
-#undef sem_init
-#undef sem_destroy
-#undef sem_post
-#undef sem_wait
-#undef sem_clockwait
+#undef syscall
 
 _Atomic(uint64_t) faults_injected[FAULTS_KINDS];
 
@@ -373,63 +373,62 @@ faulty_gettime(clockid_t clock, struct timespec *now)
     return 0;
 }
 
-/* ---- semaphores ---- */
+/* ---- futexes ---- */
 
-#if FL_PARK_SEMAPHORE
+#if defined(__linux__)
 
-/* As the semaphores' functions report it. */
-static int
+static long
 failure(int error)
 {
     errno = error;
     return -1;
 }
 
-static int
-interruption(void)
+/* Two words: of 64 bits each, or of the width of a long. */
+static struct timespec
+deadline_of(long number, const void *time)
 {
-    let_others_act();
-    return failure(EINTR);
+    if (number == SYS_futex && sizeof(long) == sizeof(int32_t)) {
+        const int32_t *words = time;
+        return (struct timespec){.tv_sec = words[0], .tv_nsec = words[1]};
+    }
+    const int64_t *words = time;
+    return (struct timespec){.tv_sec = (time_t)words[0], .tv_nsec = (long)words[1]};
 }
 
-int
-faulty_sem_init(sem_t *sem, int shared, unsigned value)
+static long
+futex_wait(long number, fl_atomic_u32 *word, int operation, uint32_t value, const void *deadline)
 {
-    return fails(FAULTS_SCARCE, "sem_init") ? failure(ENOSPC) : counted(sem_init(sem, shared, value), 1);
-}
-
-int
-faulty_sem_destroy(sem_t *sem)
-{
-    return fails(FAULTS_FATAL, "sem_destroy") ? failure(EINVAL) : counted(sem_destroy(sem), -1);
-}
-
-int
-faulty_sem_post(sem_t *sem)
-{
-    return fails(FAULTS_FATAL, "sem_post") ? failure(EINVAL) : sem_post(sem);
-}
-
-int
-faulty_sem_wait(sem_t *sem)
-{
-    if (fails(FAULTS_FATAL, "sem_wait")) {
+    if (fails(FAULTS_FATAL, "futex(FUTEX_WAIT_BITSET)")) {
         return failure(EINVAL);
     }
-    return fails(FAULTS_EARLY, "sem_wait") ? interruption() : sem_wait(sem);
+    if (fails(FAULTS_EARLY, "futex(FUTEX_WAIT_BITSET)")) {
+        static _Atomic(unsigned) turn;
+        let_others_act();
+        return atomic_fetch_add(&turn, 1) % 2 == 0 ? failure(EINTR) : 0; /* a signal, and no reason */
+    }
+    if (deadline == NULL) {
+        return syscall(number, word, operation, value, NULL, NULL, UINT32_MAX);
+    }
+    struct timespec named = deadline_of(number, deadline);
+    struct timespec real = unshifted(&named, CLOCK_MONOTONIC);
+    const int64_t wide[] = {real.tv_sec, real.tv_nsec};
+    const long narrow[] = {(long)real.tv_sec, real.tv_nsec};
+    return syscall(number, word, operation, value, number == SYS_futex ? (const void *)narrow : wide, NULL, UINT32_MAX);
 }
 
-int
-faulty_sem_clockwait(sem_t *sem, clockid_t clock, const struct timespec *deadline)
+long
+faulty_futex(long number, fl_atomic_u32 *word, int operation, uint32_t value, const void *deadline, uint32_t bits)
 {
-    if (fails(FAULTS_FATAL, "sem_clockwait")) {
+    const int wait = 9, private = 128; /* FUTEX_WAIT_BITSET, FUTEX_PRIVATE_FLAG */
+    CHECK_EQUAL(bits, UINT32_MAX);
+    if (operation == (wait | private)) {
+        return futex_wait(number, word, operation, value, deadline);
+    }
+    if (fails(FAULTS_FATAL, "futex(FUTEX_WAKE)")) {
         return failure(EINVAL);
     }
-    if (fails(FAULTS_EARLY, "sem_clockwait")) {
-        return interruption();
-    }
-    struct timespec real = unshifted(deadline, clock);
-    return sem_clockwait(sem, clock, &real);
+    return syscall(number, word, operation, value, NULL, NULL, UINT32_MAX);
 }
 
 #endif

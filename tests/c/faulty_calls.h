@@ -73,21 +73,14 @@ int faulty_gettime(clockid_t clock, struct timespec *now);
 #define pthread_once(once, init) faulty_once(once, init)
 #define clock_gettime(clock, now) faulty_gettime(clock, now)
 
-/* ---- semaphores ---- */
+/* ---- futexes: EARLY and FATAL ---- */
 
-#if FL_PARK_SEMAPHORE
+#if defined(__linux__)
 
-int faulty_sem_init(sem_t *sem, int shared, unsigned value);
-int faulty_sem_destroy(sem_t *sem);
-int faulty_sem_post(sem_t *sem);
-int faulty_sem_wait(sem_t *sem);
-int faulty_sem_clockwait(sem_t *sem, clockid_t clock, const struct timespec *deadline);
+long faulty_futex(long number, fl_atomic_u32 *word, int operation, uint32_t value, const void *deadline, uint32_t bits);
 
-#define sem_init(sem, shared, value) faulty_sem_init(sem, shared, value)
-#define sem_destroy(sem) faulty_sem_destroy(sem)
-#define sem_post(sem) faulty_sem_post(sem)
-#define sem_wait(sem) faulty_sem_wait(sem)
-#define sem_clockwait(sem, clock, deadline) faulty_sem_clockwait(sem, clock, deadline)
+#define syscall(number, word, operation, value, deadline, second_word, bits) \
+    faulty_futex(number, word, operation, value, deadline, bits)
 
 #endif
 

@@ -202,7 +202,7 @@ static void
 test_parker(void)
 {
     fl_parker parker;
-    end_of_child end = end_of(sleep_for_ever, NULL, FL_PARK_SEMAPHORE ? 1 : 2);
+    end_of_child end = end_of(sleep_for_ever, NULL, FL_PARK_FUTEX ? 1 : 2);
     CHECK(has_died(&end));
     total++;
     let_each_fail("wake", wake_sleeper, &parker);

@@ -7,7 +7,7 @@ LOCKABLE = "core/lockable.c"
 COND = "core/cond.c"
 LOT = "core/lot/parking_lot.c"
 BUCKET = "core/lot/bucket.c"
-PARKER = "park/semaphore.c"
+PARKER = "park/futex.c"
 ATOMIC = "platform/atomic.h"
 
 LOCK_BUGS = [
@@ -377,34 +377,35 @@ LOCK_BUGS = [
     ),
     # ---- the parker ----
     Bug(
-        "the waker posts no token where the sleeper is on its way to sleep",
+        "the waker wakes nobody where the sleeper is on its way to sleep",
         PARKER,
-        "== FL_PARKER_ASLEEP && sem_post",
-        "> FL_PARKER_ASLEEP && sem_post",
+        "FL_PARKER_WOKEN) == FL_PARKER_ASLEEP) {",
+        "FL_PARKER_WOKEN) > FL_PARKER_ASLEEP) {",
         "mutex-two",
     ),
     Bug(
-        "the waker posts before it says so",
+        "the waker wakes before it says so",
         PARKER,
-        "    if (fl_exchange_release_u32(&parker->state, FL_PARKER_WOKEN) == FL_PARKER_ASLEEP && "
-        'sem_post(&parker->token) != 0) {\n        fl_fatal("sem_post", errno);\n    }',
-        "    if (fl_load_acquire_u32(&parker->state) == FL_PARKER_ASLEEP && sem_post(&parker->token) != 0) {\n"
-        '        fl_fatal("sem_post", errno);\n    }\n'
-        "    (void)fl_exchange_release_u32(&parker->state, FL_PARKER_WOKEN);",
+        "    if (fl_exchange_release_u32(&parker->state, FL_PARKER_WOKEN) == FL_PARKER_ASLEEP) {\n"
+        "        fl_futex_wake_one(&parker->state); /* P1: the parker may be gone */\n    }\n",
+        "    if (fl_load_acquire_u32(&parker->state) == FL_PARKER_ASLEEP) {\n"
+        "        fl_futex_wake_one(&parker->state);\n    }\n"
+        "    (void)fl_exchange_release_u32(&parker->state, FL_PARKER_WOKEN);\n",
         "mutex-two",
     ),
     Bug(
-        "a sleeper that times out leaves its token",
+        "the waker looks at the parker once more after its wake-up",
         PARKER,
-        "            take_token(parker); /* P2 */\n",
-        "            (void)take_token;\n",
+        "    if (fl_exchange_release_u32(&parker->state, FL_PARKER_WOKEN) == FL_PARKER_ASLEEP) {\n",
+        "    (void)fl_exchange_release_u32(&parker->state, FL_PARKER_WOKEN);\n"
+        "    if (fl_load_relaxed_u32(&parker->state) == FL_PARKER_WOKEN) {\n",
         "mutex-timed",
     ),
     Bug(
-        "a sleeper that times out does not say that it is awake",
+        "a sleeper that was woken in its system call does not acquire",
         PARKER,
-        "        if (!fl_cas_acquire_u32(&parker->state, &state, FL_PARKER_AWAKE)) {",
-        "        if (fl_load_acquire_u32(&parker->state) != state) {",
+        "        if (fl_load_acquire_u32(&parker->state) == FL_PARKER_WOKEN) {",
+        "        if (fl_load_relaxed_u32(&parker->state) == FL_PARKER_WOKEN) {",
         "mutex-timed",
     ),
     # ---- memory orderings ----

@@ -7,35 +7,55 @@ from bug import Bug
 WAITS = [
     # ---- park/ and platform/ ----
     Bug(
-        "a sleeper that times out leaves the token of a wake-up behind",
-        "park/semaphore.c",
-        "            take_token(parker); /* P2 */\n",
-        "",
-        "park-timed",
-    ),
-    Bug(
-        "the waker posts a token though the sleeper was awake",
-        "park/semaphore.c",
-        "FL_PARKER_WOKEN) == FL_PARKER_ASLEEP && sem_post",
-        "FL_PARKER_WOKEN) != FL_PARKER_WOKEN && sem_post",
+        "the waker looks at the state and changes it in two steps",
+        "park/futex.c",
+        "    if (fl_exchange_release_u32(&parker->state, FL_PARKER_WOKEN) == FL_PARKER_ASLEEP) {\n",
+        "    uint32_t was = fl_load_relaxed_u32(&parker->state);\n"
+        "    (void)fl_exchange_release_u32(&parker->state, FL_PARKER_WOKEN);\n"
+        "    if (was == FL_PARKER_ASLEEP) {\n",
         "park-once",
     ),
     Bug(
-        "a sleeper that takes the token of a wake-up twice",
-        "park/semaphore.c",
-        "            (void)fl_load_acquire_u32(&parker->state); /* P3,",
-        "            take_token(parker); /* P3,",
+        "the waker writes into the parker after its wake-up",
+        "park/futex.c",
+        "        fl_futex_wake_one(&parker->state); /* P1: the parker may be gone */\n",
+        "        fl_futex_wake_one(&parker->state);\n        parker->slice_ns = 0;\n",
         "park-once",
     ),
     Bug(
         "a sleeper goes to sleep over its wake-up",
-        "park/semaphore.c",
-        "        if (!fl_cas_acquire_u32(&parker->state, &state, FL_PARKER_ASLEEP)) {\n"
-        "            return FL_SLEEP_WOKEN; /* P1:",
-        "        fl_store_relaxed_u32(&parker->state, FL_PARKER_ASLEEP);\n"
-        "        if (state != FL_PARKER_AWAKE) {\n"
-        "            return FL_SLEEP_WOKEN; /* P1:",
+        "park/futex.c",
+        "    if (!fl_cas_acquire_u32(&parker->state, &state, FL_PARKER_ASLEEP) && state == ",
+        "    fl_store_relaxed_u32(&parker->state, FL_PARKER_ASLEEP);\n    if (state == ",
         "park-once",
+    ),
+    Bug(
+        "a sleeper takes a spurious wake-up for its own",
+        "park/futex.c",
+        "        if (fl_load_acquire_u32(&parker->state) == FL_PARKER_WOKEN) {",
+        "        if (fl_load_acquire_u32(&parker->state) == FL_PARKER_WOKEN || error == 0) {",
+        "park-once",
+    ),
+    Bug(
+        "a signal ends the sleep of a thread that does not want it",
+        "park/futex.c",
+        "error == EINTR && interruptible",
+        "error == EINTR",
+        "park-once",
+    ),
+    Bug(
+        "a sleeper goes to sleep whatever its state is",
+        "park/futex.c",
+        "fl_futex_wait(&parker->state, FL_PARKER_ASLEEP, end_ns)",
+        "fl_futex_wait(&parker->state, fl_load_relaxed_u32(&parker->state), end_ns)",
+        "park-once",
+    ),
+    Bug(
+        "the system is not told when a sleep ends",
+        "platform/futex.c",
+        "is_timed ? &time : NULL",
+        "NULL",
+        "park-timed",
     ),
     Bug(
         "a compare-and-swap that fails does not acquire",

@@ -1,13 +1,12 @@
 /* For LD_PRELOAD: calls of the system that fail, in one extension module, and a clock that is set.
  *
- * The module's own calls of malloc(), sem_init() and pthread_setspecific() fail where its test says so; those of the
+ * The module's own calls of malloc() and pthread_setspecific() fail where its test says so; those of the
  * interpreter do not.  tests/c tries the same without Python; here it is what Python makes of it. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/time.h>
@@ -51,20 +50,6 @@ malloc(size_t size)
         return NULL;
     }
     return __libc_malloc(size);
-}
-
-int
-sem_init(sem_t *sem, int shared, unsigned value)
-{
-    static int (*real)(sem_t *, int, unsigned);
-    if (fails(__builtin_return_address(0))) {
-        errno = ENOSPC;
-        return -1;
-    }
-    if (real == NULL) {
-        *(void **)&real = dlsym(RTLD_NEXT, "sem_init");
-    }
-    return real(sem, shared, value);
 }
 
 int

@@ -21,15 +21,22 @@ FUNCTION = re.compile(
     r"^(?:[A-Z_]+\(.*\) )?(\w+)\([^;{}]*\)\n\{\n(.*?)^\}", re.DOTALL | re.MULTILINE
 )
 COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+# Calls in which the kernel takes a lock, perhaps looks at a word, and releases the lock.
+KERNEL = ("fl_futex_wait", "fl_futex_wake_one")
 CALLS = {
-    "lock": ("fl_bucket_lock", "pthread_mutex_lock", "lock_registry", "FL_BEGIN_CRITICAL_SECTION"),
-    "take": ("sem_wait", "sem_clockwait"),
-    "post": ("sem_post",),
+    "lock": (
+        "fl_bucket_lock",
+        "pthread_mutex_lock",
+        "lock_registry",
+        "FL_BEGIN_CRITICAL_SECTION",
+        *KERNEL,
+    ),
     "unlock": (
         "fl_bucket_unlock",
         "pthread_mutex_unlock",
         "unlock_registry",
         "FL_END_CRITICAL_SECTION",
+        *KERNEL,
     ),
 }
 # A compare-and-swap where the runtime has no lock.  Where it has one, that lock orders the threads.
@@ -93,7 +100,7 @@ def _wrong_citation(site: Site) -> str | None:
     if operation in CALLS:
         names = CALLS[operation]
     elif ATOMIC.fullmatch(operation):
-        names = (operation,)
+        names = (operation, *KERNEL) if operation == "fl_load_relaxed_u32" else (operation,)
     else:
         return None  # a plain access: what the code calls it is its own
     if not any(re.search(rf"\b{name}\b", body) for name in names):

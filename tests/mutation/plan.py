@@ -82,7 +82,7 @@ def c_stages(path: str, runner: str = "c") -> list[Stage]:
         "parking_lot": "lot",
         "lock_word": "mutex",
         "lockable": "mutex",
-        "semaphore": "park",
+        "futex": "park",
         "condvar": "park",
         "slice": "park",
     }.get(stem, stem)

@@ -221,8 +221,8 @@ def test_encodings_are_asserted() -> None:
 # Results
 
 
-CALL = re.compile(r"\b(?:pthread|sem)_[a-z_]+\s*\(")
-"""A call of the operating system's locks, which may fail."""
+CALL = re.compile(r"\b(?:pthread_[a-z_]+|syscall)\s*\(")
+"""A call of the operating system's locks, or of its kernel, which may fail."""
 
 USED = re.compile(r"(?:fl_must\(\"\w+\", |return |[=!]=? |\(|&& |\|\| |\? |: )$")
 """What stands before a call whose result is used."""
@@ -247,7 +247,7 @@ def test_t30_no_result_of_a_system_call_is_ignored() -> None:
 
 NEVER_FAIL = {"pthread_self", "pthread_getspecific", "sched_yield"}
 SYSTEM_CALL = re.compile(
-    r"\b(pthread_\w+|sem_\w+|sched_\w+|malloc|calloc|realloc|free|clock_gettime|sysconf)\("
+    r"\b(pthread_\w+|sched_\w+|syscall|malloc|calloc|realloc|free|clock_gettime|sysconf)\("
 )
 
 

@@ -104,7 +104,7 @@ typedef struct {
 static bool
 is_asleep(const ex_thread *thread)
 {
-    return thread->status == EX_READY && (thread->op == EX_OP_TAKE || thread->op == EX_OP_AWAIT) &&
+    return thread->status == EX_READY && (thread->op == EX_OP_SLEEP || thread->op == EX_OP_AWAIT) &&
            !ex_can_go_on(thread);
 }
 
@@ -160,10 +160,10 @@ list_events(option *options, int *count)
         if (thread->deadline_ns != INT64_MAX && ex.used.timeouts < ex.limits.timeouts) {
             add(options, count, TIMES_OUT, i);
         }
-        if (thread->op == EX_OP_TAKE && ex.used.interrupts < ex.limits.interrupts) {
+        if (thread->op == EX_OP_SLEEP && ex.used.interrupts < ex.limits.interrupts) {
             add(options, count, IS_INTERRUPTED, i);
         }
-        if (thread->op == EX_OP_AWAIT && ex.used.spurious < ex.limits.spurious) {
+        if (ex.used.spurious < ex.limits.spurious) {
             add(options, count, WAKES_SPURIOUSLY, i);
         }
     }

@@ -48,8 +48,7 @@ typedef enum {
     EX_OP_TRYLOCK,
     EX_OP_LOCK,
     EX_OP_UNLOCK,
-    EX_OP_TAKE, /* a token of a semaphore */
-    EX_OP_POST,
+    EX_OP_SLEEP, /* on a futex */
     EX_OP_AWAIT, /* a signal of a condition variable */
     EX_OP_SIGNAL,
     EX_OP_CHOOSE,
@@ -72,8 +71,8 @@ typedef struct {
     ex_status status;
     ex_op op;
     const void *object;  /* of op */
-    int64_t deadline_ns; /* of EX_OP_TAKE and EX_OP_AWAIT; INT64_MAX: none */
-    bool signalled;      /* of EX_OP_AWAIT */
+    int64_t deadline_ns; /* of EX_OP_SLEEP and EX_OP_AWAIT; INT64_MAX: none */
+    bool signalled;      /* of EX_OP_SLEEP and EX_OP_AWAIT: the wake-up has come */
     ex_wake wake;
     int options; /* of EX_OP_CHOOSE */
     int chosen;
@@ -91,7 +90,7 @@ typedef struct {
     ex_thread thread[EX_COROUTINES];
     ex_limits used;
     int64_t now_ns, tick_ns;
-    const void *places[EX_PLACES_MAX]; /* where threads sleep: semaphores and condition variables */
+    const void *places[EX_PLACES_MAX]; /* the parkers that have been set up */
     int place_count;
     int blocks;          /* of the heap, not freed */
     const char *failure; /* of this run, or NULL */

@@ -22,9 +22,9 @@ typedef struct {
     int preemptions; /* another thread goes on although this one could; EX_UNLIMITED: whenever there is a choice */
     int timeouts;    /* the deadline of a sleeping thread passes */
     int interrupts;  /* a signal ends the system call in which a thread sleeps */
-    int spurious;    /* a wait for a condition variable returns although nobody has signalled */
+    int spurious;    /* a sleep ends although nobody has woken the thread */
     int lapses;      /* a look at the clock finds that time has passed: as much as one of the core's limits */
-    int failures;    /* malloc() returns NULL, or a semaphore cannot be set up */
+    int failures;    /* malloc() returns NULL, or a parker cannot be set up */
 } ex_limits;
 
 enum { EX_UNLIMITED = 1 << 20 };
@@ -73,11 +73,11 @@ bool ex_has_ended(int thread);
 /* Whether the thread sleeps in a system call, or waits for a mutex.  For checks, too. */
 bool ex_is_blocked(int thread);
 
-/* Whether the next step of the thread uses the object: a word, a mutex or a semaphore.  For checks, too. */
+/* Whether the next step of the thread uses the object: a word, a mutex or a condition variable.  For checks, too. */
 bool ex_is_at(int thread, const void *object);
 
-/* The semaphores and condition variables that have been set up and not been destroyed: those in which threads sleep.
- * Returns how many they are; the first `most` are in the list.  For checks, too. */
+/* The parkers that have been set up and not been destroyed.  Returns how many they are; the first `most` are in the
+ * list.  For checks, too. */
 int ex_sleeping_places(const void **list, int most);
 
 /* How many blocks of malloc() have not been freed.  For checks, too. */

@@ -1,8 +1,8 @@
 /* Happens-before, by vector clocks.
  *
  * Each thread has a clock, which advances with each release.  What a thread knows of the others' clocks it has learnt
- * by acquiring what they released: through atomic words by the orderings that the code names, and through mutexes and
- * semaphores.  A plain access that does not know of the last write there, or a plain write that does not know of the
+ * by acquiring what they released: through atomic words by the orderings that the code names, and through mutexes.
+ * A plain access that does not know of the last write there, or a plain write that does not know of the
  * last reads, is a data race: the run fails.
  *
  * The words' values are those of a sequentially consistent machine all the same; tests/litmus says what others may

@@ -1,16 +1,18 @@
 /* What the code under test calls of the system.  The linker replaces the calls (--wrap): to the core,
  * __wrap_pthread_mutex_lock is pthread_mutex_lock.
  *
- * Mutexes, semaphores and condition variables are kept in the memory of the system's own objects, so that they are
- * restored and hashed with it. */
+ * Mutexes and condition variables are kept in the memory of the system's own objects, so that they are restored and
+ * hashed with it. */
 
 #include <errno.h>
 #include <pthread.h>
-#include <semaphore.h>
+#include <stdarg.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "core/lockable.h"
 #include "engine.h"
+#include "park/park.h"
 
 #define CALLER __builtin_return_address(0)
 
@@ -20,10 +22,6 @@
 typedef struct {
     uint32_t owner; /* the thread's number + 1 */
 } mutex_model;
-
-typedef struct {
-    uint32_t tokens;
-} semaphore_model;
 
 static uint32_t
 own_mark(void)
@@ -49,8 +47,7 @@ ex_can_go_on(const ex_thread *thread)
     switch (thread->op) {
         case EX_OP_LOCK:
             return ((const mutex_model *)thread->object)->owner == 0;
-        case EX_OP_TAKE:
-            return thread->wake != EX_DONE || ((const semaphore_model *)thread->object)->tokens > 0;
+        case EX_OP_SLEEP:
         case EX_OP_AWAIT:
             return thread->wake != EX_DONE || thread->signalled;
         default:
@@ -58,12 +55,12 @@ ex_can_go_on(const ex_thread *thread)
     }
 }
 
-/* The places where threads sleep. */
+/* The parkers. */
 static void
 begin_place(const void *place)
 {
     if (ex.place_count == EX_PLACES_MAX) {
-        EX_FAIL("more than %d semaphores at once", EX_PLACES_MAX);
+        EX_FAIL("more than %d parkers at once", EX_PLACES_MAX);
     }
     ex.places[ex.place_count++] = place;
 }
@@ -181,13 +178,7 @@ __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
     return 0;
 }
 
-/* ---- semaphores ---- */
-
-int __wrap_sem_init(sem_t *semaphore, int shared, unsigned value);
-int __wrap_sem_destroy(sem_t *semaphore);
-int __wrap_sem_post(sem_t *semaphore);
-int __wrap_sem_wait(sem_t *semaphore);
-int __wrap_sem_clockwait(sem_t *semaphore, clockid_t clock, const struct timespec *deadline);
+/* ---- sleep and wake-up, for futexes and condition variables ---- */
 
 static int64_t
 in_ns(const struct timespec *time)
@@ -196,79 +187,100 @@ in_ns(const struct timespec *time)
     return ns < INT64_MAX ? (int64_t)ns : INT64_MAX - 1;
 }
 
-int
-__wrap_sem_init(sem_t *semaphore, int shared, unsigned value)
+/* Wakes one of those that sleep so for the object, any one. */
+static void
+wake_one(ex_op sleep, const void *object)
 {
-    (void)shared;
-    if (fails()) {
-        errno = ENOMEM;
-        return -1;
+    int asleep[EX_THREADS_MAX];
+    int count = 0;
+    for (int i = 0; i < ex.threads; i++) {
+        const ex_thread *thread = &ex.thread[i];
+        if (thread->status == EX_READY && thread->op == sleep && thread->object == object && !thread->signalled) {
+            asleep[count++] = i;
+        }
     }
-    ex_memory_poison(semaphore, sizeof *semaphore, false);
-    use_object(semaphore, sizeof *semaphore);
-    memset(semaphore, 0, sizeof *semaphore);
-    ((semaphore_model *)semaphore)->tokens = value;
-    begin_place(semaphore);
-    return 0;
-}
-
-int
-__wrap_sem_destroy(sem_t *semaphore)
-{
-    use_object(semaphore, sizeof *semaphore);
-    if (((semaphore_model *)semaphore)->tokens != 0) {
-        EX_FAIL("thread %d destroys a semaphore with a token in it", ex.current);
+    if (count > 0) {
+        ex.thread[asleep[ex_choose(count)]].signalled = true;
     }
-    end_place(semaphore);
-    ex_memory_poison(semaphore, sizeof *semaphore, true);
-    return 0;
 }
 
-int
-__wrap_sem_post(sem_t *semaphore)
-{
-    ex_step(EX_OP_POST, semaphore, true);
-    use_object(semaphore, sizeof *semaphore);
-    ex_order_release(semaphore, true);
-    ((semaphore_model *)semaphore)->tokens++;
-    ex_trace(CALLER, "post %p", (void *)semaphore);
-    return 0;
-}
+/* ---- futexes ---- */
 
+long __wrap_syscall(long number, ...);
+
+/* The look at the word and the beginning of the sleep are one step. */
 static int
-take_token(sem_t *semaphore, int64_t deadline_ns, const void *pc)
+sleep_on(fl_atomic_u32 *word, uint32_t value, const struct timespec *deadline, const void *pc)
 {
-    semaphore_model *model = (semaphore_model *)semaphore;
-    (void)ex_is_step(semaphore, true);
-    ex_trace(pc, "take a token of %p", (void *)semaphore);
-    switch (ex_wait(EX_OP_TAKE, semaphore, deadline_ns)) {
-        case EX_TIMED_OUT:
-            errno = ETIMEDOUT;
-            return -1;
-        case EX_INTERRUPTED:
-        case EX_SPURIOUS:
-            errno = EINTR;
-            return -1;
-        case EX_DONE:
-            break;
+    ex_step(EX_OP_LOAD, word, false);
+    use_object(word, sizeof *word);
+    if (*(const uint32_t *)word != value) {
+        ex_trace(pc, "sleep on %p: its value is another one", (void *)word);
+        return EAGAIN;
     }
-    use_object(semaphore, sizeof *semaphore);
-    model->tokens--;
-    ex_order_acquire(semaphore);
+    ex_trace(pc, "sleep on %p", (void *)word);
+    switch (ex_wait(EX_OP_SLEEP, word, deadline ? in_ns(deadline) : INT64_MAX)) {
+        case EX_TIMED_OUT:
+            return ETIMEDOUT;
+        case EX_INTERRUPTED:
+            return EINTR;
+        default:
+            return 0;
+    }
+}
+
+/* A wake-up is a step, and does not touch the word: it may be gone. */
+long
+__wrap_syscall(long number, ...)
+{
+    enum { WAKE = 129, WAIT = 137 }; /* FUTEX_WAKE, FUTEX_WAIT_BITSET, both private */
+    va_list arguments;
+    va_start(arguments, number);
+    fl_atomic_u32 *word = va_arg(arguments, fl_atomic_u32 *);
+    int operation = va_arg(arguments, int);
+    uint32_t value = va_arg(arguments, uint32_t);
+    const struct timespec *deadline = va_arg(arguments, const struct timespec *);
+    va_end(arguments);
+    if (number != SYS_futex || (operation != WAKE && operation != WAIT)) {
+        EX_FAIL("thread %d makes the system call %ld", ex.current, number);
+    }
+    if (operation == WAIT) {
+        errno = sleep_on(word, value, deadline, CALLER);
+        return errno == 0 ? 0 : -1;
+    }
+    ex_step(EX_OP_SIGNAL, word, true);
+    wake_one(EX_OP_SLEEP, word);
+    ex_trace(CALLER, "wake who sleeps on %p", (void *)word);
     return 0;
 }
 
-int
-__wrap_sem_wait(sem_t *semaphore)
-{
-    return take_token(semaphore, INT64_MAX, CALLER);
-}
+/* ---- parkers: the explorer keeps a list of them, and lets them lack resources whatever they are made of ---- */
+
+int __real_fl_parker_init(fl_parker *parker);
+void __real_fl_parker_destroy(fl_parker *parker);
+int __wrap_fl_parker_init(fl_parker *parker);
+void __wrap_fl_parker_destroy(fl_parker *parker);
 
 int
-__wrap_sem_clockwait(sem_t *semaphore, clockid_t clock, const struct timespec *deadline)
+__wrap_fl_parker_init(fl_parker *parker)
 {
-    (void)clock;
-    return take_token(semaphore, in_ns(deadline), CALLER);
+    if (fails()) {
+        return ENOMEM;
+    }
+    ex_memory_poison(parker, sizeof *parker, false);
+    int error = __real_fl_parker_init(parker);
+    if (error == 0) {
+        begin_place(parker);
+    }
+    return error;
+}
+
+void
+__wrap_fl_parker_destroy(fl_parker *parker)
+{
+    end_place(parker);
+    __real_fl_parker_destroy(parker);
+    ex_memory_poison(parker, sizeof *parker, true);
 }
 
 /* ---- condition variables ---- */
@@ -289,7 +301,6 @@ __wrap_pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attribu
     ex_memory_poison(cond, sizeof *cond, false);
     use_object(cond, sizeof *cond);
     memset(cond, 0, sizeof *cond);
-    begin_place(cond);
     return 0;
 }
 
@@ -305,7 +316,6 @@ __wrap_pthread_cond_destroy(pthread_cond_t *cond)
             EX_FAIL("thread %d destroys a condition variable for which thread %d waits", ex.current, i);
         }
     }
-    end_place(cond);
     ex_memory_poison(cond, sizeof *cond, true);
     return 0;
 }
@@ -313,19 +323,9 @@ __wrap_pthread_cond_destroy(pthread_cond_t *cond)
 int
 __wrap_pthread_cond_signal(pthread_cond_t *cond)
 {
-    int waiting[EX_THREADS_MAX];
-    int count = 0;
     ex_step(EX_OP_SIGNAL, cond, true);
     use_object(cond, sizeof *cond);
-    for (int i = 0; i < ex.threads; i++) {
-        const ex_thread *thread = &ex.thread[i];
-        if (thread->status == EX_READY && thread->op == EX_OP_AWAIT && thread->object == cond && !thread->signalled) {
-            waiting[count++] = i;
-        }
-    }
-    if (count > 0) {
-        ex.thread[waiting[ex_choose(count)]].signalled = true;
-    }
+    wake_one(EX_OP_AWAIT, cond);
     ex_trace(CALLER, "signal %p", (void *)cond);
     return 0;
 }

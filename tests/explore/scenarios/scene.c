@@ -264,11 +264,7 @@ list_waiters(fl_waiter **list)
     int count = ex_sleeping_places(places, WAITERS_MAX);
     EX_CHECK(count <= WAITERS_MAX);
     for (int i = 0; i < count; i++) {
-#if FL_PARK_SEMAPHORE
-        list[i] = (fl_waiter *)((const char *)places[i] - offsetof(fl_waiter, parker.token));
-#else
-        list[i] = (fl_waiter *)((const char *)places[i] - offsetof(fl_waiter, parker.woken));
-#endif
+        list[i] = (fl_waiter *)((const char *)places[i] - offsetof(fl_waiter, parker));
     }
     return count;
 }
