@@ -182,6 +182,10 @@ stubtest: $(ENV)/installed $(ENV)/tools/made ## compare the type stubs with what
 	$(TOOLS)/python $(PIP) install --no-deps --force-reinstall $(ENV)/wheel/*.whl
 	PYTHONSAFEPATH=1 $(TOOLS)/stubtest pyfastlock
 
+stub: $(ENV)/installed $(ENV)/tools/made ## put the docstrings of the C code into pyfastlock/_core.pyi, where editors look (1 s)
+	$(BIN)/python -P tests/helpers/stub_docstrings.py pyfastlock/_core.pyi
+	$(TOOLS)/ruff format pyfastlock/_core.pyi
+
 format: $(ENV)/tools/made ## put the code in style (2 s)
 	$(TOOLS)/ruff check --fix
 	$(TOOLS)/ruff format

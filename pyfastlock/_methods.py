@@ -113,7 +113,10 @@ class Condition:
             )
 
     def __getstate__(self) -> Any:
-        """What copying and pickling keep: the lock, and the attributes of the instance."""
+        """Return what copying and pickling keep: the lock, and the attributes of the instance.
+
+        Mirrors object.__getstate__, as threading's class has it, without the waiters.
+        """
         state = object.__getstate__(self)
         own, slots = state if isinstance(state, tuple) else (state, None)
         own = {**(own or {}), "_lock": self._lock}

@@ -129,8 +129,8 @@ def patch() -> None:
     So call it first of all, before other imports, or run the program by ``python -m pyfastlock``,
     which does.
 
-    It is not for programs that gevent or eventlet patch: if they have patched :mod:`threading`
-    before, this function raises RuntimeError; if they do later, they cause a RuntimeWarning.
+    Raises RuntimeError where gevent or eventlet have patched :mod:`threading` before: it is not for
+    programs that they patch.  If they do later, they cause a RuntimeWarning.
     """
     _neighbours.refuse_green_threads()
     _switch.ask(patched=True)
@@ -153,6 +153,8 @@ def patched() -> "AbstractContextManager[None]":
     Blocks can be nested, and overlap in several threads: the last one that ends restores what
     :func:`unpatch` would, unless :func:`patch` was called.  The names are replaced for all threads,
     not only for the one that runs the block.
+
+    Raises RuntimeError where the block begins, as :func:`patch` does.
     """
     from contextlib import contextmanager  # here, as few programs come here
 
@@ -171,10 +173,11 @@ def _block() -> "Iterator[None]":
 
 
 def unreached() -> list[str]:
-    """Global names that still mean what :func:`patch` has replaced, such as ``"app.db.Lock"``.
+    """Return the global names that still mean what :func:`patch` has replaced, sorted.
 
-    They are where a module did ``from threading import Lock`` too early: patch sooner, or import
-    the module later.  Empty while :mod:`threading` is not patched.
+    Each is a string such as ``"app.db.Lock"``.  It stands where a module did ``from threading
+    import Lock`` too early: patch sooner, or import the module later.  Empty while
+    :mod:`threading` is not patched.
     """
     from types import ModuleType
 

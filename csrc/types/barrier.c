@@ -153,10 +153,12 @@ PyDoc_STRVAR(barrier_wait_doc,
              "whose wait is ended by an exception from a signal handler has not arrived.\n"
              "\n"
              "Raises BrokenBarrierError where the barrier is broken, or is broken or reset\n"
-             "during the wait; RuntimeError in the barrier's own action; ValueError for NaN,\n"
-             "and OverflowError for a timeout above TIMEOUT_MAX.\n"
+             "during the wait; RuntimeError in the barrier's own action; ValueError for NaN;\n"
+             "OverflowError for a timeout above TIMEOUT_MAX;\n"
+             FL_ENDLESS_WAIT_DOC
              "\n"
-             "Mirrors threading.Barrier.wait.");
+             "Mirrors threading.Barrier.wait, which hangs in the barrier's own action, and may\n"
+             "give two threads the same number where a wait was interrupted.");
 
 static PyObject *
 barrier_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -194,7 +196,7 @@ PyDoc_STRVAR(barrier_reset_doc,
              "\n"
              "Does not wait for an action that runs.\n"
              "\n"
-             "Mirrors threading.Barrier.reset.");
+             "Mirrors threading.Barrier.reset, which waits for such an action.");
 
 static PyObject *
 barrier_reset(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -217,7 +219,7 @@ PyDoc_STRVAR(barrier_abort_doc,
              "\n"
              "Does not wait for an action that runs.\n"
              "\n"
-             "Mirrors threading.Barrier.abort.");
+             "Mirrors threading.Barrier.abort, which waits for such an action.");
 
 static PyObject *
 barrier_abort(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)

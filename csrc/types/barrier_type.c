@@ -255,9 +255,11 @@ PyDoc_STRVAR(barrier_doc,
              "action:  called without arguments by the last to arrive, before all go on.\n"
              "timeout: the default of wait(), in seconds; None waits without a limit.\n"
              "\n"
-             "Raises ValueError for less than one party.\n"
+             "Raises ValueError for less than one party, TypeError for a number that is not an\n"
+             "int, and OverflowError for more than 2**32 - 1.\n"
              "\n"
-             "Mirrors threading.Barrier.");
+             "Mirrors threading.Barrier, but the next round may begin before all threads of the\n"
+             "last one have run.");
 
 static PyMemberDef barrier_members[] = {FL_INSTANCE_MEMBERS};
 
@@ -269,9 +271,17 @@ PyGetSetDef fl_barrier_getset[] = {
     FL_INSIDE_ATTRIBUTE(timeout_attribute, "The default timeout of wait(); writing it opens the barrier."),
     FL_INSIDE_ATTRIBUTE(state_attribute, "0, or -2 where the barrier is broken; writing it opens the barrier."),
     FL_INSIDE_ATTRIBUTE(count_attribute, "How many threads wait; writing it opens the barrier."),
-    {"parties", barrier_get_parties, NULL, "How many threads have to arrive.", NULL},
-    {"n_waiting", barrier_get_n_waiting, NULL, "How many threads wait at the barrier.", NULL},
-    {"broken", barrier_get_broken, NULL, "Whether the barrier is broken.", NULL},
+    {"parties",
+     barrier_get_parties,
+     NULL,
+     "How many threads have to arrive.\n\nMirrors threading.Barrier.parties.",
+     NULL},
+    {"n_waiting",
+     barrier_get_n_waiting,
+     NULL,
+     "How many threads wait at the barrier.\n\nMirrors threading.Barrier.n_waiting.",
+     NULL},
+    {"broken", barrier_get_broken, NULL, "Whether the barrier is broken.\n\nMirrors threading.Barrier.broken.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -219,7 +219,7 @@ PyDoc_STRVAR(condition_doc,
              "\n"
              "Raises AttributeError for a lock without those methods.\n"
              "\n"
-             "Mirrors threading.Condition.");
+             "Mirrors threading.Condition, but its lock cannot be replaced by another one.");
 
 static PyMethodDef condition_methods[] = {
     {"wait", FL_FASTCALL(fl_condition_wait), METH_FASTCALL | METH_KEYWORDS, fl_condition_wait_doc},

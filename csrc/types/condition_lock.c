@@ -58,7 +58,16 @@ FL_DOC(fl_condition_acquire_doc,
        "acquire($self, /, blocking=True, timeout=-1)\n"
        "--\n"
        "\n"
-       "Take the lock: its acquire().");
+       "Take the lock, and return whether it was taken: its acquire().\n"
+       "\n"
+       "blocking: False to return at once, whether the lock is free or not.\n"
+       "timeout:  how many seconds to wait at most; -1 waits without a limit.\n"
+       "\n"
+       "A lock that is not of this module gets the arguments as they are.\n"
+       "\n"
+       "Raises what the lock's acquire() raises.\n"
+       "\n"
+       "Mirrors threading.Condition.acquire.");
 
 PyObject *
 fl_condition_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -73,7 +82,11 @@ FL_DOC(fl_condition_release_doc,
        "release($self, /)\n"
        "--\n"
        "\n"
-       "Release the lock: its release().");
+       "Release the lock: its release().\n"
+       "\n"
+       "Raises what the lock's release() raises: RuntimeError where it is not held.\n"
+       "\n"
+       "Mirrors threading.Condition.release.");
 
 PyObject *
 fl_condition_release(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -86,6 +99,8 @@ FL_DOC(fl_condition_locked_doc,
        "--\n"
        "\n"
        "Return whether the lock is held, by any thread: its locked().\n"
+       "\n"
+       "Raises AttributeError where the lock has no such method.\n"
        "\n"
        "Mirrors threading.Condition.locked of Python 3.14.");
 
@@ -104,7 +119,11 @@ FL_DOC(fl_condition_enter_doc,
        "__enter__($self, /)\n"
        "--\n"
        "\n"
-       "Take the lock, waiting for it if need be, and return True.");
+       "Take the lock, waiting for it if need be, and return True.\n"
+       "\n"
+       "Raises what the lock's acquire() raises.\n"
+       "\n"
+       "Mirrors threading.Condition.__enter__.");
 
 static FL_NOINLINE PyObject *
 enter_with(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -128,7 +147,13 @@ FL_DOC(fl_condition_exit_doc,
        "__exit__($self, /, *args)\n"
        "--\n"
        "\n"
-       "Release the lock; exceptions pass through.");
+       "Release the lock; exceptions pass through.\n"
+       "\n"
+       "args: the exception that ends the block, in three parts.\n"
+       "\n"
+       "Raises what the lock's release() raises: RuntimeError where it is not held.\n"
+       "\n"
+       "Mirrors threading.Condition.__exit__.");
 
 static FL_NOINLINE PyObject *
 exit_with(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -162,7 +187,9 @@ FL_DOC(fl_condition_is_owned_doc,
        "--\n"
        "\n"
        "Return whether the lock is held: by the calling thread, or, where the lock does\n"
-       "not know, by any.");
+       "not know, by any.\n"
+       "\n"
+       "Mirrors threading.Condition._is_owned.");
 
 /* Raises for a call of one of the methods below with wrong arguments.  Always returns NULL.  A Condition of the
  * standard library over an RLock has the RLock's method, which is written in C; any other has a method written in
@@ -192,7 +219,11 @@ FL_DOC(fl_condition_release_save_doc,
        "--\n"
        "\n"
        "Release the lock however often it is held, and return what _acquire_restore()\n"
-       "needs.");
+       "needs.\n"
+       "\n"
+       "Raises RuntimeError where the lock is not held.\n"
+       "\n"
+       "Mirrors threading.Condition._release_save.");
 
 PyObject *
 fl_condition_release_save(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -210,10 +241,16 @@ fl_condition_release_save(PyObject *self, PyObject *const *args, Py_ssize_t narg
 }
 
 FL_DOC(fl_condition_acquire_restore_doc,
-       "_acquire_restore($self, state, /)\n"
+       "_acquire_restore($self, x, /)\n"
        "--\n"
        "\n"
-       "Take the lock as often as _release_save() released it.");
+       "Take the lock as often as _release_save() released it.\n"
+       "\n"
+       "x: what _release_save() returned.\n"
+       "\n"
+       "Raises what the lock raises for it.\n"
+       "\n"
+       "Mirrors threading.Condition._acquire_restore.");
 
 PyObject *
 fl_condition_acquire_restore(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -239,7 +276,9 @@ FL_DOC(fl_condition_at_fork_reinit_doc,
        "--\n"
        "\n"
        "Make the lock free, whoever held it.  For the child of a fork only, where no\n"
-       "other thread waits any more.");
+       "other thread waits any more.\n"
+       "\n"
+       "Mirrors threading.Condition._at_fork_reinit.");
 
 PyObject *
 fl_condition_at_fork_reinit(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)

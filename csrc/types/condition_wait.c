@@ -129,10 +129,12 @@ FL_DOC(fl_condition_wait_doc,
        "is held again in any case, also when an exception is raised; one that a signal\n"
        "handler raised leaves the notification to another waiter.\n"
        "\n"
-       "Raises RuntimeError where the lock is not held, ValueError for NaN, and\n"
-       "OverflowError for a timeout above TIMEOUT_MAX.\n"
+       "Raises RuntimeError where the lock is not held; ValueError for NaN;\n"
+       "OverflowError for a timeout above TIMEOUT_MAX;\n"
+       FL_ENDLESS_WAIT_DOC
        "\n"
-       "Mirrors threading.Condition.wait.");
+       "Mirrors threading.Condition.wait, where a wait that has timed out may take a\n"
+       "notification, and one that is interrupted may come back without the lock.");
 
 PyObject *
 fl_condition_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -206,7 +208,7 @@ FL_DOC(fl_condition_wait_for_doc,
        "\n"
        "Raises what predicate() and wait() raise.\n"
        "\n"
-       "Mirrors threading.Condition.wait_for.");
+       "Mirrors threading.Condition.wait_for, which never ends where the timeout is NaN.");
 
 PyObject *
 fl_condition_wait_for(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -281,11 +283,13 @@ FL_DOC(fl_condition_notify_doc,
        "\n"
        "Wake up to n threads that wait, those first that have waited longest.\n"
        "\n"
+       "n: how many threads, an int.\n"
+       "\n"
        "Each of them will return True from wait(), when it gets the lock.\n"
        "\n"
        "Raises RuntimeError where the lock is not held.\n"
        "\n"
-       "Mirrors threading.Condition.notify.");
+       "Mirrors threading.Condition.notify, which counts waits that have timed out, too.");
 
 static FL_NOINLINE PyObject *
 notify_with(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -354,7 +358,9 @@ FL_DOC(fl_condition_notifyAll_doc,
        "notifyAll($self, /)\n"
        "--\n"
        "\n"
-       "Deprecated: use notify_all().");
+       "Deprecated: use notify_all().\n"
+       "\n"
+       "Mirrors threading.Condition.notifyAll.");
 
 PyObject *
 fl_condition_notifyAll(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)

@@ -100,7 +100,7 @@ PyDoc_STRVAR(event_set_doc,
              "\n"
              "May be called from signal handlers and finalizers, whatever they interrupted.\n"
              "\n"
-             "Mirrors threading.Event.set.");
+             "Mirrors threading.Event.set, which hangs in a handler that interrupted it.");
 
 static PyObject *
 event_set(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -122,7 +122,7 @@ PyDoc_STRVAR(event_clear_doc,
              "\n"
              "May be called from signal handlers and finalizers, whatever they interrupted.\n"
              "\n"
-             "Mirrors threading.Event.clear.");
+             "Mirrors threading.Event.clear, which hangs in a handler that interrupted it.");
 
 static PyObject *
 event_clear(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -163,7 +163,9 @@ PyDoc_STRVAR(event_isSet_doc,
              "isSet($self, /)\n"
              "--\n"
              "\n"
-             "Deprecated: use is_set().");
+             "Deprecated: use is_set().\n"
+             "\n"
+             "Mirrors threading.Event.isSet.");
 
 static PyObject *
 event_isSet(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -188,7 +190,8 @@ PyDoc_STRVAR(event_wait_doc,
              "A thread that waits while the event is set returns True, even if the event is\n"
              "clear again when it runs.\n"
              "\n"
-             "Raises ValueError for NaN, and OverflowError for a timeout above TIMEOUT_MAX.\n"
+             "Raises ValueError for NaN; OverflowError for a timeout above TIMEOUT_MAX;\n"
+             FL_ENDLESS_WAIT_DOC
              "\n"
              "Mirrors threading.Event.wait.");
 
@@ -259,7 +262,9 @@ PyDoc_STRVAR(event_at_fork_reinit_doc,
              "_at_fork_reinit($self, /)\n"
              "--\n"
              "\n"
-             "For the child of a fork.  Nothing has to be done there: it may be used as it is.");
+             "For the child of a fork.  Nothing has to be done there: it may be used as it is.\n"
+             "\n"
+             "Mirrors threading.Event._at_fork_reinit.");
 
 static PyObject *
 event_at_fork_reinit(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -337,7 +342,8 @@ PyDoc_STRVAR(event_doc,
              "\n"
              "A flag that threads can wait for.  It is clear at first.\n"
              "\n"
-             "Mirrors threading.Event.");
+             "Mirrors threading.Event, but signal handlers and finalizers may use it, whatever\n"
+             "they interrupted.");
 
 static PyMemberDef event_members[] = {FL_INSTANCE_MEMBERS};
 

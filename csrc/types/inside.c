@@ -203,7 +203,9 @@ FL_DOC(fl_getstate_doc,
        "__getstate__($self, /)\n"
        "--\n"
        "\n"
-       "Return what copying and pickling keep: the attributes of threading's object.");
+       "Return what copying and pickling keep: the attributes of threading's object.\n"
+       "\n"
+       "Mirrors object.__getstate__, as threading's classes have it.");
 
 /* ---- threading's functions ---- */
 

@@ -10,7 +10,7 @@ PyDoc_STRVAR(lock_acquire_doc,
              "--\n"
              "\n"
              "Take the lock, and return whether it was taken.\n"
-             "\n" FL_LOCKING_ARGUMENTS_DOC ".\n"
+             "\n" FL_LOCKING_ARGUMENTS_DOC ";\n" FL_ENDLESS_WAIT_DOC
              "\n"
              "Mirrors threading.Lock.acquire.");
 
@@ -49,7 +49,9 @@ PyDoc_STRVAR(lock_acquire_lock_doc,
              "acquire_lock($self, /, blocking=True, timeout=-1)\n"
              "--\n"
              "\n"
-             "An obsolete name of acquire().");
+             "An obsolete name of acquire().\n"
+             "\n"
+             "Mirrors threading.Lock.acquire_lock.");
 
 static PyObject *
 lock_acquire_lock(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -64,13 +66,17 @@ PyDoc_STRVAR(lock_release_lock_doc,
              "release_lock($self, /)\n"
              "--\n"
              "\n"
-             "An obsolete name of release().");
+             "An obsolete name of release().\n"
+             "\n"
+             "Mirrors threading.Lock.release_lock.");
 
 PyDoc_STRVAR(lock_locked_lock_doc,
              "locked_lock($self, /)\n"
              "--\n"
              "\n"
-             "An obsolete name of locked().");
+             "An obsolete name of locked().\n"
+             "\n"
+             "Mirrors threading.Lock.locked_lock.");
 
 static PyMethodDef lock_methods[] = {
     METHODS,

@@ -221,18 +221,30 @@ FL_DOC(fl_locking_enter_doc,
        "__enter__($self, /)\n"
        "--\n"
        "\n"
-       "Take the lock, waiting for it if need be, and return True.");
+       "Take the lock, waiting for it if need be, and return True.\n"
+       "\n"
+       "Raises what acquire() raises.\n"
+       "\n"
+       "Mirrors threading.Lock.__enter__ and threading.RLock.__enter__.");
 
 FL_DOC(fl_locking_exit_doc,
        FL_EXIT_SIGNATURE "--\n"
                          "\n"
-                         "Release the lock as release() does; exceptions pass through.");
+                         "Release the lock as release() does; exceptions pass through.\n"
+                         "\n"
+                         "exc_info: the exception that ends the block, in three parts; not used.\n"
+                         "\n"
+                         "Raises RuntimeError as release() does.\n"
+                         "\n"
+                         "Mirrors threading.Lock.__exit__ and threading.RLock.__exit__.");
 
 FL_DOC(fl_locking_at_fork_reinit_doc,
        "_at_fork_reinit($self, /)\n"
        "--\n"
        "\n"
-       "Make the lock free, whoever held it.  For the child of a fork only.");
+       "Make the lock free, whoever held it.  For the child of a fork only.\n"
+       "\n"
+       "Mirrors threading.Lock._at_fork_reinit and threading.RLock._at_fork_reinit.");
 
 PyMemberDef fl_locking_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(fl_locking_object, weakrefs), READONLY, NULL},

@@ -152,6 +152,6 @@ extern const char fl_locking_at_fork_reinit_doc[];
     "otherwise the wait goes on to its original deadline.\n"                         \
     "\n"                                                                             \
     "Raises ValueError for a timeout that is negative or NaN, or given with\n"       \
-    "blocking=False, and OverflowError for one above TIMEOUT_MAX"
+    "blocking=False; OverflowError for one above TIMEOUT_MAX"
 
 #endif

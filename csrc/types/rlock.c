@@ -11,10 +11,11 @@ PyDoc_STRVAR(rlock_acquire_doc,
              "\n"
              "Take the lock, once more where the calling thread holds it already, and return\n"
              "whether it was taken.\n"
-             "\n" FL_LOCKING_ARGUMENTS_DOC " or where the lock\n"
-             "is held as often as can be counted.\n"
+             "\n" FL_LOCKING_ARGUMENTS_DOC " or where the\n"
+             "lock is held as often as can be counted;\n" FL_ENDLESS_WAIT_DOC
              "\n"
-             "Mirrors threading.RLock.acquire.");
+             "Mirrors threading.RLock.acquire, which does not return True where a signal handler\n"
+             "took the lock during the wait.");
 
 PyDoc_STRVAR(rlock_release_doc,
              "release($self, /)\n"
@@ -33,7 +34,9 @@ PyDoc_STRVAR(rlock_doc,
              "A recursive lock: the thread that holds it may take it again, and has to\n"
              "release it as often.\n"
              "\n"
-             "Mirrors threading.RLock, but is a type on every version of Python.");
+             "Mirrors threading.RLock, but is a type on every version of Python.  A lock whose\n"
+             "owner has ended belongs to nobody; there, a later thread that gets the same\n"
+             "identifier owns it.");
 
 #define NAME(suffix) rlock_##suffix
 #define KIND FL_RECURSIVE
@@ -52,7 +55,9 @@ PyDoc_STRVAR(rlock_is_owned_doc,
              "_is_owned($self, /)\n"
              "--\n"
              "\n"
-             "Return whether the calling thread holds the lock.  For Condition.");
+             "Return whether the calling thread holds the lock.  For Condition.\n"
+             "\n"
+             "Mirrors threading.RLock._is_owned.");
 
 static PyObject *
 rlock_is_owned(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -64,7 +69,9 @@ PyDoc_STRVAR(rlock_recursion_count_doc,
              "_recursion_count($self, /)\n"
              "--\n"
              "\n"
-             "Return how often the calling thread holds the lock.  For tests.");
+             "Return how often the calling thread holds the lock.  For tests.\n"
+             "\n"
+             "Mirrors threading.RLock._recursion_count.");
 
 static PyObject *
 rlock_recursion_count(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -78,9 +85,12 @@ PyDoc_STRVAR(rlock_release_save_doc,
              "--\n"
              "\n"
              "Release the lock however often it is held, and return what _acquire_restore()\n"
-             "needs: (count, threading.get_ident()).  For Condition.\n"
+             "needs, which is (count, threading.get_ident()).  For Condition.\n"
              "\n"
-             "Raises RuntimeError where the calling thread does not hold the lock.");
+             "Raises RuntimeError where the calling thread does not hold the lock.\n"
+             "\n"
+             "Mirrors threading.RLock._release_save, which before Python 3.14 lets any thread\n"
+             "do so.");
 
 static PyObject *
 rlock_release_save(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -93,7 +103,15 @@ PyDoc_STRVAR(rlock_acquire_restore_doc,
              "--\n"
              "\n"
              "Take the lock as often as _release_save() released it, whatever signals\n"
-             "arrive.  The calling thread becomes the owner.  For Condition.");
+             "arrive.  The calling thread becomes the owner.  For Condition.\n"
+             "\n"
+             "state: what _release_save() returned.\n"
+             "\n"
+             "Raises TypeError for a state of another form, ValueError for a count below one,\n"
+             "and OverflowError for more than can be counted.\n"
+             "\n"
+             "Mirrors threading.RLock._acquire_restore, which makes the owner whom the state\n"
+             "names, and waits for ever where the caller holds the lock.");
 
 static PyObject *
 rlock_acquire_restore(PyObject *self, PyObject *const *args, Py_ssize_t nargs)

@@ -41,10 +41,11 @@ PyDoc_STRVAR(semaphore_acquire_doc,
              "once, an exception from one takes no permit and is raised here, and otherwise\n"
              "the wait goes on to its original deadline.\n"
              "\n"
-             "Raises ValueError for a timeout that is NaN or given with blocking=False, and\n"
-             "OverflowError for one above TIMEOUT_MAX.\n"
+             "Raises ValueError for a timeout that is NaN or given with blocking=False;\n"
+             "OverflowError for one above TIMEOUT_MAX;\n"
+             FL_ENDLESS_WAIT_DOC
              "\n"
-             "Mirrors threading.Semaphore.acquire.");
+             "Mirrors threading.Semaphore.acquire, which never ends where the timeout is NaN.");
 
 /* The semaphore was opened before a permit was taken: goes on in `threading`'s algorithm. */
 static PyObject *
@@ -131,11 +132,15 @@ PyDoc_STRVAR(semaphore_release_doc,
              "\n"
              "Give n permits back, and wake as many of the threads that wait for one.\n"
              "\n"
+             "n: how many permits, an int.\n"
+             "\n"
              "May be called from signal handlers and finalizers, whatever they interrupted.\n"
              "\n"
-             "Raises ValueError where n is less than one.\n"
+             "Raises ValueError where n is less than one, TypeError where it is not an int,\n"
+             "and OverflowError where there would be more than 2**62 - 1 permits.\n"
              "\n"
-             "Mirrors threading.Semaphore.release.");
+             "Mirrors threading.Semaphore.release, which hangs in a handler that interrupted\n"
+             "it.");
 
 PyDoc_STRVAR(bounded_release_doc,
              "release($self, /, n=1)\n"
@@ -143,12 +148,16 @@ PyDoc_STRVAR(bounded_release_doc,
              "\n"
              "Give n permits back, and wake as many of the threads that wait for one.\n"
              "\n"
+             "n: how many permits, an int.\n"
+             "\n"
              "May be called from signal handlers and finalizers, whatever they interrupted.\n"
              "\n"
              "Raises ValueError where n is less than one, or where there would be more\n"
-             "permits than at first; nothing has happened then.\n"
+             "permits than at first, and TypeError where n is not an int; nothing has happened\n"
+             "then.\n"
              "\n"
-             "Mirrors threading.BoundedSemaphore.release.");
+             "Mirrors threading.BoundedSemaphore.release, which hangs in a handler that\n"
+             "interrupted it.");
 
 static FL_NOINLINE PyObject *
 release_count(PyObject *self, const char *owner, uint64_t count)
@@ -224,7 +233,13 @@ PyDoc_STRVAR(semaphore_exit_doc,
              "__exit__($self, /, t, v, tb)\n"
              "--\n"
              "\n"
-             "Give a permit back; exceptions pass through.");
+             "Give a permit back; exceptions pass through.\n"
+             "\n"
+             "t, v, tb: the exception that ends the block; not used.\n"
+             "\n"
+             "Raises what release() raises.\n"
+             "\n"
+             "Mirrors threading.Semaphore.__exit__.");
 
 static PyObject *
 semaphore_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)

@@ -224,9 +224,10 @@ PyDoc_STRVAR(semaphore_doc,
              "\n"
              "value: how many there are at first, an int.\n"
              "\n"
-             "Raises ValueError for a negative value.\n"
+             "Raises ValueError for a negative value, TypeError for one that is not an int,\n"
+             "and OverflowError for more than 2**62 - 1.\n"
              "\n"
-             "Mirrors threading.Semaphore.");
+             "Mirrors threading.Semaphore, which takes any number.");
 
 PyDoc_STRVAR(bounded_doc,
              "BoundedSemaphore(value=1)\n"
@@ -237,9 +238,10 @@ PyDoc_STRVAR(bounded_doc,
              "\n"
              "value: how many there are at first, an int.\n"
              "\n"
-             "Raises ValueError for a negative value.\n"
+             "Raises ValueError for a negative value, TypeError for one that is not an int,\n"
+             "and OverflowError for more than 2**62 - 1.\n"
              "\n"
-             "Mirrors threading.BoundedSemaphore.");
+             "Mirrors threading.BoundedSemaphore, which takes any number.");
 
 static PyMemberDef semaphore_members[] = {FL_INSTANCE_MEMBERS};
 
