@@ -90,7 +90,7 @@ test-c: ## run the core's C tests: plain, under ThreadSanitizer, under AddressSa
 	@$(MAKE) --no-print-directory -C tests/c SAN=thread
 	@$(MAKE) --no-print-directory -C tests/c SAN=address
 
-explore: ## run the real core in every order of its threads' steps, and find the planted bugs; ARGS=--full takes 30 min (3 min)
+explore: ## run the real core in every order of its threads' steps, and find the planted bugs; ARGS=--full takes 15 min (3 min)
 	$(PYTHON) tests/explore/run.py $(ARGS)
 
 litmus: ## run the litmus tests of the C code's memory orderings, under herd7 (2 min)

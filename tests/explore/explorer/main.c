@@ -186,7 +186,7 @@ main(int count, char **words)
            seconds,
            !passed            ? "FAILED"
            : figures.complete ? "complete"
-                              : "cut off");
+                              : "bounded");
     if (!passed) {
         printf("%s\n", ex.failure);
         print_how(count, words);
