@@ -81,7 +81,8 @@ for name, make in CASES.items():
             assert n < 20, name
         if where is run_in_thread:
             assert n >= 2, (name, "nothing has failed")
-print("ok", len(failures) > 25)
+# A new thread needs memory for its number, and a place to keep it.
+print("ok", len(failures) >= 2 * len(CASES))
 """
 
 
