@@ -107,7 +107,8 @@ def interpreter(proof: Proof) -> list[str]:
     python = os.environ.get("PYTHON")
     if proof.goal == "test-tsan":
         beside = str(Path(shutil.which(python) or python).parent / TSAN) if python else ""
-        python = os.environ.get("PYTHON_TSAN") or shutil.which(TSAN) or shutil.which(beside) or python
+        found = shutil.which(TSAN) or shutil.which(beside)
+        python = os.environ.get("PYTHON_TSAN") or found or python
     return [f"PYTHON={python}"] if python else []
 
 
