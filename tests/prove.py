@@ -4,10 +4,16 @@
     make prove ARGS="explore litmus"    # these alone
 
 Each line of the table is a goal of the Makefile.  Its output goes to build/prove/, and its last
-line into the table.  Standard library only.
+line into the table.  A goal that leaves out something prints a line "SKIPPED ...", which goes into
+the table, too: what was skipped is not proven.
+
+PYTHON runs all but test-tsan, which needs a build of its own: PYTHON_TSAN, or python3.13t-tsan on
+the PATH or beside PYTHON.  Standard library only.
 """
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +24,7 @@ from typing import NamedTuple
 LOGS = Path("build/prove")
 LIMIT_S = 4 * 3600
 ALIVE_S = 60
+TSAN = "python3.13t-tsan"
 
 
 class Proof(NamedTuple):
@@ -46,6 +53,19 @@ class Outcome(NamedTuple):
     passed: bool
     seconds: float
     summary: str
+    skipped: list[str]
+
+    @property
+    def result(self) -> str:
+        if not self.passed:
+            return "**FAILED**"
+        return "**SKIPPED**" if self.summary in self.skipped else "passed"
+
+
+def skipped_lines(log: Path) -> list[str]:
+    """What a goal has left out; not what pytest skips, which is "SKIPPED [number]"."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    return list(dict.fromkeys(line for line in lines if re.match(r"SKIPPED [^[]", line)))
 
 
 def last_line(log: Path) -> str:
@@ -56,7 +76,7 @@ def last_line(log: Path) -> str:
 
 def run(proof: Proof) -> Outcome:
     log = LOGS / f"{proof.goal}.log"
-    command = ["make", "--no-print-directory", proof.goal, *proof.settings, *shared_settings()]
+    command = ["make", "--no-print-directory", proof.goal, *proof.settings, *interpreter(proof)]
     begin = time.monotonic()
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -79,12 +99,22 @@ def run(proof: Proof) -> Outcome:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-    return Outcome(proof, process.returncode == 0, time.monotonic() - begin, last_line(log))
+    seconds = time.monotonic() - begin
+    return Outcome(proof, process.returncode == 0, seconds, last_line(log), skipped_lines(log))
 
 
-def shared_settings() -> list[str]:
+def interpreter(proof: Proof) -> list[str]:
     python = os.environ.get("PYTHON")
+    if proof.goal == "test-tsan":
+        beside = str(Path(shutil.which(python) or python).parent / TSAN) if python else ""
+        found = shutil.which(TSAN) or shutil.which(beside)
+        python = os.environ.get("PYTHON_TSAN") or found or python
     return [f"PYTHON={python}"] if python else []
+
+
+def cell(outcome: Outcome) -> str:
+    besides = [line for line in outcome.skipped if line != outcome.summary]
+    return "; ".join([outcome.summary, *besides]).replace("|", "\\|")
 
 
 def main() -> int:
@@ -101,14 +131,14 @@ def main() -> int:
         if len(sys.argv) == 1 or proof.goal in sys.argv[1:]:
             print(f"-- make {proof.goal}: {proof.what}", flush=True)
             outcomes.append(run(proof))
-            print(
-                f"   {'passed' if outcomes[-1].passed else 'FAILED'}: {outcomes[-1].summary}",
-                flush=True,
-            )
+            print(f"   {outcomes[-1].result}: {cell(outcomes[-1])}", flush=True)
     print("\n| what | | minutes | how much, and found |\n| --- | --- | ---: | --- |")
-    for proof, passed, seconds, summary in outcomes:
-        result = "passed" if passed else "**FAILED**"
-        print(f"| {proof.what} | {result} | {seconds / 60:.0f} | {summary} |")
+    for outcome in outcomes:
+        minutes = f"{outcome.seconds / 60:.0f}"
+        print(f"| {outcome.proof.what} | {outcome.result} | {minutes} | {cell(outcome)} |")
+    skipped = sum(bool(outcome.skipped) for outcome in outcomes)
+    if skipped:
+        print(f"\n{skipped} of {len(outcomes)} have left out something: SKIPPED says what")
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 
 

@@ -45,6 +45,14 @@ def test_aliases_do_the_same(lock, acquire, release, locked):
     assert getattr(lock, acquire)() is True
 
 
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_blocking_may_be_any_number(impl, kind):
+    lock = getattr(impl, kind)()
+    assert run_in_thread(lambda: lock.acquire(blocking=2) and lock.release()) is None
+    with lock:
+        assert run_in_thread(lambda: lock.acquire(blocking=0)) is False
+
+
 def test_context_manager_yields_true(lock):
     with lock as value:
         assert value is True

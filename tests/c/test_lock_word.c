@@ -239,6 +239,7 @@ test_recursive_mutex_designates_too(void)
 typedef struct {
     fl_mutex mutex; /* first, as it is what the operations get */
     fl_cond cond;
+    fl_lock_ops ops;
     bool hands_over;
     int releases; /* that the waiter has asked for */
 } misuse;
@@ -256,7 +257,7 @@ release_for_others_first(void *lock, fl_waiter *later)
         CHECK_EQUAL(fl_mutex_ops.release_all(&self->mutex, later), 0);
         CHECK(fl_mutex_try_lock(&self->mutex));
     }
-    CHECK_EQUAL(fl_cond_notify(&self->cond, 1, (fl_cond_lock){&self->mutex, &fl_mutex_ops}), 1);
+    CHECK_EQUAL(fl_cond_notify(&self->cond, 1, (fl_cond_lock){self, &self->ops}), 1);
     if (self->hands_over) {
         spin_ns(FL_FAIR_NS);
     }
@@ -275,13 +276,12 @@ mark_parked_as_just_come(void *lock, fl_waiter *waiter, bool attached)
 static void
 wait_without_the_lock(bool hands_over)
 {
-    misuse self = {.mutex = {FL_MUTEX_HELD}, .hands_over = hands_over};
-    fl_lock_ops ops = fl_mutex_ops;
-    ops.release_all = release_for_others_first;
+    misuse self = {.mutex = {FL_MUTEX_HELD}, .ops = fl_mutex_ops, .hands_over = hands_over};
+    self.ops.release_all = release_for_others_first;
     if (!hands_over) {
-        ops.wait.mark_parked = mark_parked_as_just_come;
+        self.ops.wait.mark_parked = mark_parked_as_just_come;
     }
-    fl_cond_lock lock = {&self, &ops};
+    fl_cond_lock lock = {&self, &self.ops};
     CHECK_EQUAL(fl_cond_wait(&self.cond, lock, FL_DEADLINE_NEVER, NULL, NULL), FL_COND_NOT_HELD);
     CHECK_WORD(&self.mutex, 0, false, false);
     check_nobody(&self.mutex);

@@ -24,6 +24,8 @@ from mutants import Mutant
 ROOT = Path(__file__).resolve().parents[2]
 COMMON = ["-std=c11", "-D_GNU_SOURCE=1", "-O2", "-pthread", "-fPIC", "-w"]
 CORE = ("platform", "park", "core")
+FAULTS = "test_faults"
+"""What the C tests that let calls fail begin with: they need a core of their own."""
 
 
 class CannotBuildError(Exception):
@@ -97,10 +99,13 @@ class Build:
         plain = [self.object_of(source) for source in self.sources()]
         return [new if new.exists() else old for new, old in zip(mutated, plain, strict=True)]
 
+    def flags_of(self, source: str) -> list[str]:
+        return self.flags
+
     def compile(self, source: str, kind: str = "objects") -> Path:
         made = self.object_of(source, kind)
         includes = ["-Icsrc", "-MMD", "-MF", made.with_suffix(".d")]
-        command = ["gcc", *COMMON, *self.flags, *includes, "-c", source, "-o", made]
+        command = ["gcc", *COMMON, *self.flags_of(source), *includes, "-c", source, "-o", made]
         run(command, self.folder)
         return made
 
@@ -147,9 +152,12 @@ class CoreBuild(Build):
     def __init__(self, folder: Path, *flags: str):
         self.flags = ["-UNDEBUG", *flags]
         self.linker = ["gcc", "-pthread", *flags]
-        tests = sorted((ROOT / "tests/c").glob("test_*.c"))
-        self.programs = [str(path.relative_to(ROOT)) for path in tests]
+        self.programs = [str(path.relative_to(ROOT)) for path in self.tests()]
         super().__init__(folder)
+
+    def tests(self) -> list[Path]:
+        found = sorted((ROOT / "tests/c").glob("test_*.c"))
+        return [path for path in found if not path.name.startswith(FAULTS)]
 
     def finish(self) -> None:
         self.link(self.objects())
@@ -161,7 +169,7 @@ class CoreBuild(Build):
         return [str(path.relative_to(ROOT)) for part in parts for path in part] + self.programs
 
     def link(self, objects: list[Path]) -> None:
-        library = [made for made in objects if "tests_c_" not in made.name]
+        library = [made for made in objects if "tests_c_test_" not in made.name]
         run([*self.linker, "-shared", "-o", "libcore.so", *library], self.folder)
         for program in self.programs:
             made = self.object_of(program, "mutated")
@@ -182,6 +190,20 @@ class CoreBuild(Build):
     def command(self, program: str) -> list[str]:
         mutated = self.executable(program).with_suffix(".mutated")
         return [str(mutated if mutated.exists() else self.executable(program))]
+
+
+class FaultyBuild(CoreBuild):
+    """The core whose calls of the system can fail, and the C tests that let them fail."""
+
+    def tests(self) -> list[Path]:
+        return sorted((ROOT / "tests/c").glob(f"{FAULTS}*.c"))
+
+    def sources(self) -> list[str]:
+        return [*super().sources(), "tests/c/faults.c"]
+
+    def flags_of(self, source: str) -> list[str]:
+        is_core = source.startswith("csrc/")
+        return [*self.flags, *(["-Itests/c", "-include", "faulty_calls.h"] if is_core else [])]
 
 
 class ExtensionBuild(Build):

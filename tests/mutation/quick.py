@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-DEADLINE = 10.0
+DEADLINE = 6.0
 """Seconds instead of `support.DEADLINE`, which is for a busy machine."""
 
 

@@ -30,13 +30,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from builds import ROOT, CannotBuildError, CoreBuild, ExtensionBuild, SameCodeError
+from builds import (
+    ROOT,
+    CannotBuildError,
+    CoreBuild,
+    ExtensionBuild,
+    FaultyBuild,
+    SameCodeError,
+)
 from mutants import LEFT_OUT, Mutant, mutants_of
 from plan import Stage, has_orderings, stages_for
 
 ROOMS = ["core", "park", "py", "types"]
 SURVIVORS = Path(__file__).with_name("survivors.md")
 RESULTS = ROOT / "build/mutation/results.jsonl"
+TIMES = RESULTS.with_name("times.json")
 
 C_LIMIT_S = 60
 PYTEST_LIMIT_S = 400
@@ -44,14 +52,24 @@ EXPLORE_LIMIT_S = 120
 """After so many seconds a test is taken to hang. Without a fault the slowest takes a quarter of
 that on a busy machine."""
 
+C_LEAST_S = 10
+C_TIMES = 10
+"""A C test hangs when it takes so many times as long as it did without a fault, and so many seconds
+at least."""
+
 SELECTED = "not stdlib and not test_main and not children_end_within_their_limit"
 """Our side of the tests; the last one is about limits that quick.py changes."""
 
 PYTEST = [
     *("-m", "pytest", "-q", "-x", "--no-header", "-p", "quick", "-p", "no:cacheprovider"),
-    *("-k", SELECTED, "-o", "faulthandler_timeout=45"),
+    *("-k", SELECTED, "-o", "faulthandler_timeout=20"),
 ]
-CORE_FLAGS = {"c": [], "c condvar": ["-DFL_PARK_CONDVAR=1"], "c leaks": ["-fsanitize=address"]}
+CORE_FLAGS = {
+    "c": [],
+    "c condvar": ["-DFL_PARK_CONDVAR=1"],
+    "c leaks": ["-fsanitize=address"],
+    "c faults": [],
+}
 """What the core is compiled with for each way to run the C tests."""
 
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
@@ -86,16 +104,19 @@ class Bench:
         self.folder = folder
         self.pythons = pythons
         self.builds: dict[str, Any] = {}
+        self.times: dict[str, float] = {}
+        if TIMES.exists():
+            self.times = json.loads(TIMES.read_text(encoding="utf-8"))
 
     def build(self, runner: str) -> Any:
         name = "c" if runner in {"explore", "litmus"} else runner
         if name not in self.builds:
             folder = self.folder / name.replace(" ", "-")
-            self.builds[name] = (
-                ExtensionBuild(folder, self.pythons[name])
-                if name in self.pythons
-                else CoreBuild(folder, *CORE_FLAGS[name])
-            )
+            if name in self.pythons:
+                self.builds[name] = ExtensionBuild(folder, self.pythons[name])
+            else:
+                kind = FaultyBuild if name == "c faults" else CoreBuild
+                self.builds[name] = kind(folder, *CORE_FLAGS[name])
         return self.builds[name]
 
     def try_stage(self, stage: Stage) -> tuple[str, str] | None:
@@ -107,14 +128,24 @@ class Bench:
             case "refleaks":  # references may grow once by chance
                 return self.pytest(build, stage) and self.pytest(build, stage)
             case "explore":
-                return self.explore(build, stage.what[0])
+                return self.explore(build, stage.what)
             case "litmus":
                 return self.litmus(build)
         for test in stage.what:
-            status, _ = run_limited(build.command(f"tests/c/{test}.c"), C_LIMIT_S)
+            limit_s = self.times.get(f"{stage.runner} {test}", C_LIMIT_S / C_TIMES) * C_TIMES
+            command = build.command(f"tests/c/{test}.c")
+            status, _ = run_limited(command, max(C_LEAST_S, limit_s))
             if status != 0:
                 return f"tests/c/{test}.c", how(status)
         return None
+
+    def measure(self, runner: str, tests: list[str]) -> None:
+        """Note how long the C tests take without a fault."""
+        for test in tests:
+            begun = time.monotonic()
+            run_limited(self.build(runner).command(f"tests/c/{test}.c"), C_LIMIT_S)
+            self.times[f"{runner} {test}"] = round(time.monotonic() - begun, 2)
+        TIMES.write_text(json.dumps(self.times), encoding="utf-8")
 
     def pytest(self, build: ExtensionBuild, stage: Stage) -> tuple[str, str] | None:
         option = ["--refleaks"] if stage.runner == "refleaks" else []
@@ -130,7 +161,8 @@ class Bench:
             return found[1], "failed"
         return begun.read_text(encoding="utf-8"), how(status)
 
-    def explore(self, build: CoreBuild, stem: str) -> tuple[str, str] | None:
+    def explore(self, build: CoreBuild, words: tuple[str, ...]) -> tuple[str, str] | None:
+        """All scenarios that have time, those first that one of the words names."""
         deadline = time.monotonic() + EXPLORE_LIMIT_S
         for runtime, options in (("none", []), ("gil", ["--gil"])):
             folder = build.folder / "explore" / runtime
@@ -143,7 +175,7 @@ class Bench:
             lines = run_limited([program, "--list"], EXPLORE_LIMIT_S)[1].splitlines()
             listed = [line.split("\t")[:2] for line in lines]
             names = [name for name, takes in listed if takes in ("both", runtime)]
-            for name in sorted(names, key=lambda name: stem not in name):
+            for name in sorted(names, key=lambda name: [word not in name for word in words]):
                 if time.monotonic() > deadline:
                     return None
                 status, _ = run_limited([program, name, *options], EXPLORE_LIMIT_S)
@@ -173,6 +205,10 @@ class Bench:
                 continue
             print(f"the code as it is: {runner}, {len(what)} files", flush=True)
             names = list(what)
+            if runner in {"explore", "litmus"}:
+                names = names[:1]  # they do the same whatever the name is, in another order
+            elif runner in CORE_FLAGS:
+                self.measure(runner, names)
             stages = [Stage(runner, tuple(names[i : i + 5])) for i in range(0, len(names), 5)]
             failed = next(filter(None, map(self.try_stage, stages)), None)
             if failed:

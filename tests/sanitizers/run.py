@@ -229,10 +229,8 @@ class Piece:
     def command(self, log: Path) -> list[str]:
         under = self.tool.wrapper(log)
         if self.name == "c":
-            # Each program once, with the parker that the system's C library offers.
-            # test_lock_word's test of unwanted wake-ups fails here and nowhere else.
+            # Each program once, with the parker that is the default.
             settings = ["SAN=valgrind", "PARK=default", f"TIMEOUT={PIECE_LIMIT_S}"]
-            settings.append("SKIP=test_lock_word")
             return ["make", "-C", str(TESTS / "c"), *settings, f"UNDER={shlex.join(under)}"]
         return [
             *(*under, sys.executable, "-m", "pytest", "-v", f"--reports={self.reports}"),
