@@ -106,18 +106,18 @@ def measured(kind: str, is_timed: bool, blocked_s: float, times: int) -> list[fl
     return [float(value) for value in result.stdout.split()]
 
 
-def main() -> None:
+def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="waits of 50 ms only, 3 times each")
     parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.one:
         kind, is_timed, blocked_s, times = options.one
         limit = LONG if is_timed == "1" else None
         print(*measure(kind, limit, float(blocked_s), int(times)))
-        return
+        return 0
     blocked = {0.05: 3} if options.quick else BLOCKED_S
     everything: list[float] = []
     print("|  | " + " | ".join(f"blocked for {seconds:g} s" for seconds in blocked) + " |")
@@ -139,7 +139,8 @@ def main() -> None:
             print(f"| {name} | {' | '.join(texts)} |", flush=True)
     soon = sum(value < 10 for value in everything)
     print(f"within 10 ms: {soon} of {len(everything)} ({100 * soon / len(everything):.1f} %)")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

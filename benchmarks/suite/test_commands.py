@@ -16,6 +16,7 @@ import imports
 import instructions
 import memory
 import readme
+import signals
 from measure import processes, timing
 from measure.machine import environment
 from output import bar_chart, line_charts, report
@@ -184,6 +185,14 @@ def test_fairness_prints_a_line_for_each_case(capsys: pytest.CaptureFixture[str]
     assert fairness.main(["--seconds", "0.02"]) == 0
     lines = [line.split()[:3] for line in capsys.readouterr().out.split("\n")[2:] if line]
     assert lines == [list(p) for p in product(("equal", "greedy"), fairness.SECTIONS, NAMES)]
+
+
+def test_signals_prints_a_line_for_each_wait(capsys: pytest.CaptureFixture[str]) -> None:
+    assert signals.main(["--quick"]) == 0
+    *table, summary = capsys.readouterr().out.splitlines()
+    waits = [f"{kind}{timed}" for kind in signals.WAITS for timed in ("", ", timed")]
+    assert [line.split(" | ")[0] for line in table[2:]] == [f"| {wait}" for wait in waits]
+    assert f" of {3 * len(waits)} " in summary
 
 
 @pytest.mark.parametrize("name", ["ping_pong", "contended", "barrier", "broadcast"])

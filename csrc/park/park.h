@@ -82,7 +82,7 @@ void fl_parker_destroy(fl_parker *parker);
 fl_sleep_result fl_parker_sleep(fl_parker *parker, int64_t deadline_ns, bool interruptible);
 
 /* Whether the wake-up has come.  Where it has, fl_parker_sleep returns at once, and has to be called all the same: it
- * makes the writes of the waker visible (P3), and waits for its last use of the parker (P2). */
+ * makes the writes of the waker visible (P3), and in condvar.c it waits until the waker has left the parker (P2). */
 static inline bool
 fl_parker_is_woken(fl_parker *parker)
 {

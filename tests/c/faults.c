@@ -425,9 +425,6 @@ faulty_futex(long number, fl_atomic_u32 *word, int operation, uint32_t value, co
     if (operation == (wait | private)) {
         return futex_wait(number, word, operation, value, deadline);
     }
-    if (fails(FAULTS_FATAL, "futex(FUTEX_WAKE)")) {
-        return failure(EINVAL);
-    }
     return syscall(number, word, operation, value, NULL, NULL, UINT32_MAX);
 }
 

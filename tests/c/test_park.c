@@ -4,6 +4,7 @@
 
 #include "check.h"
 #include "park/park.h"
+#include "platform/futex.h"
 
 /* An errno value that nothing here sets. */
 enum { ODD_ERRNO = 4711 };
@@ -258,6 +259,45 @@ test_t07_t40_wake_ups_race_timeouts_and_signals(void)
     join_thread(thread);
 }
 
+/* ---- what a waker's system call may find where the parker was ---- */
+
+#if defined(__linux__)
+
+static void *
+lock_and_unlock(void *mutex)
+{
+    CHECK_EQUAL(pthread_mutex_lock(mutex), 0);
+    CHECK_EQUAL(pthread_mutex_unlock(mutex), 0);
+    return NULL;
+}
+
+/* P2: here it is a mutex with priority inheritance for which a thread waits, at which the call fails. */
+static void
+test_a_late_wake_up_finds_another_kind_of_futex(void)
+{
+    const uint32_t has_waiters = UINT32_C(1) << 31; /* FUTEX_WAITERS, which the kernel sets */
+    pthread_mutexattr_t attr;
+    pthread_mutex_t mutex;
+    CHECK_EQUAL(pthread_mutexattr_init(&attr), 0);
+    CHECK_EQUAL(pthread_mutexattr_setprotocol(&attr, PTHREAD_PRIO_INHERIT), 0);
+    CHECK_EQUAL(pthread_mutex_init(&mutex, &attr), 0);
+    CHECK_EQUAL(pthread_mutexattr_destroy(&attr), 0);
+    CHECK_EQUAL(pthread_mutex_lock(&mutex), 0);
+    pthread_t thread = start_thread(lock_and_unlock, &mutex);
+    fl_atomic_u32 *word = (fl_atomic_u32 *)&mutex; /* its lock, in every C library of Linux that is tried */
+    while (!(fl_load_relaxed_u32(word) & has_waiters)) {
+        sched_yield();
+    }
+    errno = ODD_ERRNO;
+    fl_futex_wake_one(word);
+    CHECK_EQUAL(errno, ODD_ERRNO);
+    CHECK_EQUAL(pthread_mutex_unlock(&mutex), 0);
+    join_thread(thread);
+    CHECK_EQUAL(pthread_mutex_destroy(&mutex), 0);
+}
+
+#endif
+
 int
 main(void)
 {
@@ -271,5 +311,8 @@ main(void)
     RUN(test_t15_slices_begin_anew_after_a_wake_up);
     RUN(test_t07_t40_wake_ups_race_timeouts);
     RUN(test_t07_t40_wake_ups_race_timeouts_and_signals);
+#if defined(__linux__)
+    RUN(test_a_late_wake_up_finds_another_kind_of_futex);
+#endif
     return 0;
 }
