@@ -16,7 +16,8 @@ int fl_futex_wait(fl_atomic_u32 *word, uint32_t value, int64_t deadline_ns);
 
 /* Wakes one thread that sleeps on the word, if there is one.  Who is about to sleep sees the change of the word that
  * was made before.  The address is but a name here: its memory may be gone, or be used for something else.  So whoever
- * sleeps on a futex has to expect wake-ups that are not for it, and here it is no error if no such sleep can be.  Does not block.  Leaves errno alone. */
+ * sleeps on a futex has to expect wake-ups that are not for it, and it is no error here where none can be given.  Does
+ * not block.  Leaves errno alone. */
 void fl_futex_wake_one(fl_atomic_u32 *word);
 
 #endif

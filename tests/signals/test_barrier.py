@@ -139,6 +139,7 @@ def test_t33_main_waits_for_an_action_to_end(
     barrier = impl.Barrier(2, act)
     pair = [start(barrier.wait, DEADLINE) for _ in range(2)]
     assert runs.wait(DEADLINE)
+    comes: list[int] = []
     handled: list[int] = []
 
     def handler() -> None:
@@ -149,6 +150,7 @@ def test_t33_main_waits_for_an_action_to_end(
 
     def kick() -> None:
         # When it waits for an action nobody can tell: again until the handler has run.
+        wait_until(lambda: comes)
         while not handled:
             time.sleep(SETTLE)
             if not handled:
@@ -159,9 +161,11 @@ def test_t33_main_waits_for_an_action_to_end(
     partner = None if raises else start(barrier.wait, DEADLINE)
     if raises:
         with pytest.raises(Interrupt):
+            comes.append(1)
             barrier.wait(DEADLINE)
         go_on.set()
     else:
+        comes.append(1)
         assert barrier.wait(DEADLINE) in (0, 1)
     ignore_signal()
     kicker.join()
