@@ -328,10 +328,10 @@ class User:
         repr(self.things.event)
         self.things.event.clear()
 
-    def meet(self) -> None:
+    def meet(self, *timeouts: float | None) -> None:
         barrier = self.things.barrier
         try:
-            timeout = self.rng.choice([0.0002, 0.005, 0.02, None])
+            timeout = self.rng.choice(timeouts or (0.0002, 0.005, 0.02, None))
             count(self.indices, barrier.wait, timeout)
         except (threading.BrokenBarrierError, ActionFailed):
             if barrier.broken:
