@@ -26,6 +26,10 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 ENV := build/$(TAG)$(if $(filter-out 0,$(PYFASTLOCK_DEV)),-dev)$(addprefix -,$(SANITIZER))
 BIN := $(ENV)/venv/bin
 TOOLS := $(ENV)/tools/bin
+# Which of pyproject.toml's extras each virtual environment gets.
+EXTRA_venv := test
+EXTRA_tools := dev
+EXTRA_docs := docs
 PIP := -m pip --quiet --disable-pip-version-check
 SDIST := build/sdist/pyfastlock-$(VERSION).tar.gz
 C_FILES := $(shell find csrc tests benchmarks -name '*.[ch]' -not -path '*/build/*')
@@ -191,6 +195,15 @@ format: $(ENV)/tools/made ## put the code in style (2 s)
 	$(TOOLS)/ruff format
 	$(TOOLS)/clang-format -i $(C_FILES)
 
+# --- The site ---
+
+docs: $(ENV)/installed $(ENV)/docs/made ## build the site into build/docs/html, and check its links (20 s)
+	@$(ENV)/docs/bin/python $(PIP) install --no-deps --force-reinstall $(ENV)/wheel/*.whl
+	@rm -rf build/docs/html
+	$(ENV)/docs/bin/python -P -m sphinx --fail-on-warning --nitpicky --fresh-env --quiet \
+		-d $(ENV)/docs/doctrees docs build/docs/html
+	@echo "The site: build/docs/html/index.html"
+
 # --- Building and installing ---
 
 install: $(ENV)/installed ## build the wheel and install it under build/ (15 s)
@@ -203,11 +216,11 @@ dist: $(ENV)/venv/made ## build the sdist and the wheel into dist/ (30 s)
 clean: ## remove what was built (1 s)
 	rm -rf build dist pyfastlock.egg-info tests/c/build tests/explore/build
 
-$(ENV)/venv/made $(ENV)/tools/made: pyproject.toml
+$(ENV)/venv/made $(ENV)/tools/made $(ENV)/docs/made: pyproject.toml
 	@test -n "$(TAG)" || { echo "make: $(PYTHON) is no Python >= 3.11; choose one with PYTHON=" >&2; exit 1; }
 	@echo "== $(PYTHON): a virtual environment, $(@D)"
 	@$(PYTHON) -m venv --clear $(@D)
-	@$(call install,$(@D)/bin/python,$(if $(filter %/tools/made,$@),dev,test))
+	@$(call install,$(@D)/bin/python,$(EXTRA_$(notdir $(@D))))
 	@touch $@
 
 $(SDIST): $(CONTENTS) | $(ENV)/venv/made

@@ -2,7 +2,8 @@
 
 ``Lock``, ``RLock``, ``Condition``, ``Event``, ``Semaphore``, ``BoundedSemaphore`` and ``Barrier``
 do what those of the standard library do, faster, and are right in some cases where those are wrong;
-the README says which.  Importing this package changes nothing anywhere else; ``patch()`` does.
+docs/differences.md says which.  Importing this package changes nothing anywhere else; ``patch()``
+does.
 """
 
 from pyfastlock._core import (
