@@ -90,6 +90,9 @@ test-c: ## run the core's C tests: plain, under ThreadSanitizer, under AddressSa
 	@$(MAKE) --no-print-directory -C tests/c SAN=thread
 	@$(MAKE) --no-print-directory -C tests/c SAN=address
 
+test-c-targets: ## the same with clang, with musl, on i386, and under qemu on other processors; ARGS="aarch64 s390x" (6 min)
+	@$(PYTHON) tests/c/targets.py $(ARGS)
+
 explore: ## run the real core in every order of its threads' steps, and find the planted bugs; ARGS=--full takes 15 min (3 min)
 	$(PYTHON) tests/explore/run.py $(ARGS)
 
