@@ -20,6 +20,10 @@ GCOVR := gcovr==8.4
 
 TAG := $(shell $(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11); \
 	print("python%d.%d.%d" % sys.version_info[:3] + sys.abiflags)' 2>/dev/null)
+# The date of the last commit: two builds of it are equal.
+ifndef SOURCE_DATE_EPOCH
+export SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || echo 1000000000)
+endif
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 # SANITIZER=address and SANITIZER=thread are builds of the extension for test-asan and test-tsan.
