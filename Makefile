@@ -30,8 +30,14 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 ENV := build/$(TAG)$(if $(filter-out 0,$(PYFASTLOCK_DEV)),-dev)$(addprefix -,$(SANITIZER))
 BIN := $(ENV)/venv/bin
 TOOLS := $(ENV)/tools/bin
+# Which of pyproject.toml's extras each virtual environment gets.
+EXTRA_venv := test
+EXTRA_tools := dev
+EXTRA_release := release
 PIP := -m pip --quiet --disable-pip-version-check
 SDIST := build/sdist/pyfastlock-$(VERSION).tar.gz
+WORKFLOWS := $(wildcard .github/workflows/*.yml)
+FORMS := .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/question.yml
 C_FILES := $(shell find csrc tests benchmarks -name '*.[ch]' -not -path '*/build/*')
 # With its name, the flags are in every call of the compiler: setup.py's probes are linked, too.  UBSan's library takes its
 # settings from the environment only where it is the extension's own and does not call into AddressSanitizer's.
@@ -179,11 +185,18 @@ bench-parker: ## measure the two ways to sleep, without Python: a futex, and a c
 
 # --- Style ---
 
-lint: $(ENV)/tools/made ## check the style of the Python and the C code, and the types (5 s)
+lint: $(ENV)/tools/made ## check the style of the Python and the C code, the types, and the workflows (8 s)
 	$(TOOLS)/ruff check
 	$(TOOLS)/ruff format --check
 	$(TOOLS)/clang-format --dry-run -Werror $(C_FILES)
 	$(TOOLS)/mypy
+	$(TOOLS)/actionlint $(WORKFLOWS)
+	$(TOOLS)/zizmor --offline --quiet .github
+	$(TOOLS)/check-jsonschema --quiet --builtin-schema vendor.github-workflows $(WORKFLOWS)
+	$(TOOLS)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(TOOLS)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms $(FORMS)
+	$(TOOLS)/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(TOOLS)/check-jsonschema --quiet --builtin-schema vendor.citation-file-format CITATION.cff
 
 stubtest: $(ENV)/installed $(ENV)/tools/made ## compare the type stubs with what the module has (10 s)
 	$(TOOLS)/python $(PIP) install --no-deps --force-reinstall $(ENV)/wheel/*.whl
@@ -207,14 +220,20 @@ dist: $(ENV)/venv/made ## build the sdist and the wheel into dist/ (30 s)
 	@$(BIN)/python -m build --outdir $(ENV)/dist >$(ENV)/dist.log 2>&1 || { cat $(ENV)/dist.log; exit 1; }
 	@mkdir -p dist && cp -v $(ENV)/dist/* dist
 
+wheels: $(ENV)/release/made ## build and test the wheels for this system, in containers where it is Linux; CIBW_ARCHS=x86_64 (hours)
+	$(ENV)/release/bin/python -m cibuildwheel --output-dir dist
+
+release-check: $(ENV)/release/made ## check what a release needs; ARGS=--whole runs all tests on the wheel, ARGS=--list says more (2 min)
+	@$(ENV)/release/bin/python -P tests/release/check.py $(ARGS)
+
 clean: ## remove what was built (1 s)
 	rm -rf build dist pyfastlock.egg-info tests/c/build tests/explore/build
 
-$(ENV)/venv/made $(ENV)/tools/made: pyproject.toml
+$(ENV)/venv/made $(ENV)/tools/made $(ENV)/release/made: pyproject.toml
 	@test -n "$(TAG)" || { echo "make: $(PYTHON) is no Python >= 3.11; choose one with PYTHON=" >&2; exit 1; }
 	@echo "== $(PYTHON): a virtual environment, $(@D)"
 	@$(PYTHON) -m venv --clear $(@D)
-	@$(call install,$(@D)/bin/python,$(if $(filter %/tools/made,$@),dev,test))
+	@$(call install,$(@D)/bin/python,$(EXTRA_$(notdir $(@D))))
 	@touch $@
 
 $(SDIST): $(CONTENTS) | $(ENV)/venv/made

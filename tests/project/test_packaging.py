@@ -105,6 +105,7 @@ def test_the_sdist_holds_every_source(checkout: Path, tmp_path: Path) -> None:
     }
     assert wanted - held == set()
     assert {"LICENSE", "Makefile", "CHANGELOG.md", "tests/c/Makefile"} <= held
+    assert {"CITATION.cff", "SECURITY.md", ".github/workflows/release.yml"} <= held
 
 
 @in_a_checkout
