@@ -159,6 +159,7 @@ def test_an_action_has_one_version() -> None:
 
 ALLOWED = {
     ("release", "publish"): {"id-token: write"},
+    ("site", "publish"): {"pages: write", "id-token: write"},
 }
 
 
