@@ -20,6 +20,10 @@ GCOVR := gcovr==8.4
 
 TAG := $(shell $(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11); \
 	print("python%d.%d.%d" % sys.version_info[:3] + sys.abiflags)' 2>/dev/null)
+# The date of the last commit: two builds of it are equal.
+ifndef SOURCE_DATE_EPOCH
+export SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || echo 1000000000)
+endif
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 # SANITIZER=address and SANITIZER=thread are builds of the extension for test-asan and test-tsan.
@@ -30,8 +34,11 @@ TOOLS := $(ENV)/tools/bin
 EXTRA_venv := test
 EXTRA_tools := dev
 EXTRA_docs := docs
+EXTRA_release := release
 PIP := -m pip --quiet --disable-pip-version-check
 SDIST := build/sdist/pyfastlock-$(VERSION).tar.gz
+WORKFLOWS := $(wildcard .github/workflows/*.yml)
+FORMS := .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/question.yml
 C_FILES := $(shell find csrc tests benchmarks -name '*.[ch]' -not -path '*/build/*')
 # With its name, the flags are in every call of the compiler: setup.py's probes are linked, too.  UBSan's library takes its
 # settings from the environment only where it is the extension's own and does not call into AddressSanitizer's.
@@ -93,6 +100,9 @@ test-c: ## run the core's C tests: plain, under ThreadSanitizer, under AddressSa
 	@$(MAKE) --no-print-directory -C tests/c SAN=none
 	@$(MAKE) --no-print-directory -C tests/c SAN=thread
 	@$(MAKE) --no-print-directory -C tests/c SAN=address
+
+test-c-targets: ## the same with clang, with musl, on i386, and under qemu on other processors; ARGS="aarch64 s390x" (6 min)
+	@$(PYTHON) tests/c/targets.py $(ARGS)
 
 explore: ## run the real core in every order of its threads' steps, and find the planted bugs; ARGS=--full takes 15 min (3 min)
 	$(PYTHON) tests/explore/run.py $(ARGS)
@@ -176,11 +186,18 @@ bench-parker: ## measure the two ways to sleep, without Python: a futex, and a c
 
 # --- Style ---
 
-lint: $(ENV)/tools/made ## check the style of the Python and the C code, and the types (5 s)
+lint: $(ENV)/tools/made ## check the style of the Python and the C code, the types, and the workflows (8 s)
 	$(TOOLS)/ruff check
 	$(TOOLS)/ruff format --check
 	$(TOOLS)/clang-format --dry-run -Werror $(C_FILES)
 	$(TOOLS)/mypy
+	$(TOOLS)/actionlint $(WORKFLOWS)
+	$(TOOLS)/zizmor --offline --quiet .github
+	$(TOOLS)/check-jsonschema --quiet --builtin-schema vendor.github-workflows $(WORKFLOWS)
+	$(TOOLS)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(TOOLS)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms $(FORMS)
+	$(TOOLS)/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(TOOLS)/check-jsonschema --quiet --builtin-schema vendor.citation-file-format CITATION.cff
 
 stubtest: $(ENV)/installed $(ENV)/tools/made ## compare the type stubs with what the module has (10 s)
 	$(TOOLS)/python $(PIP) install --no-deps --force-reinstall $(ENV)/wheel/*.whl
@@ -213,10 +230,16 @@ dist: $(ENV)/venv/made ## build the sdist and the wheel into dist/ (30 s)
 	@$(BIN)/python -m build --outdir $(ENV)/dist >$(ENV)/dist.log 2>&1 || { cat $(ENV)/dist.log; exit 1; }
 	@mkdir -p dist && cp -v $(ENV)/dist/* dist
 
+wheels: $(ENV)/release/made ## build and test the wheels for this system, in containers where it is Linux; CIBW_ARCHS=x86_64 (hours)
+	$(ENV)/release/bin/python -m cibuildwheel --output-dir dist
+
+release-check: $(ENV)/release/made ## check what a release needs; ARGS=--whole runs all tests on the wheel, ARGS=--list says more (2 min)
+	@$(ENV)/release/bin/python -P tests/release/check.py $(ARGS)
+
 clean: ## remove what was built (1 s)
 	rm -rf build dist pyfastlock.egg-info tests/c/build tests/explore/build
 
-$(ENV)/venv/made $(ENV)/tools/made $(ENV)/docs/made: pyproject.toml
+$(ENV)/venv/made $(ENV)/tools/made $(ENV)/docs/made $(ENV)/release/made: pyproject.toml
 	@test -n "$(TAG)" || { echo "make: $(PYTHON) is no Python >= 3.11; choose one with PYTHON=" >&2; exit 1; }
 	@echo "== $(PYTHON): a virtual environment, $(@D)"
 	@$(PYTHON) -m venv --clear $(@D)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import runpy
 import shlex
@@ -28,7 +29,8 @@ in_a_checkout = pytest.mark.skipif(
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of the checkout that a build may write to."""
-    ignored = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
+    built = ("build", "dist", "*.egg-info", "__pycache__", ".*_cache")
+    ignored = shutil.ignore_patterns(".git", *built)
     return Path(shutil.copytree(ROOT, tmp_path / "checkout", ignore=ignored))
 
 
@@ -103,6 +105,42 @@ def test_the_sdist_holds_every_source(checkout: Path, tmp_path: Path) -> None:
     }
     assert wanted - held == set()
     assert {"LICENSE", "Makefile", "CHANGELOG.md", "tests/c/Makefile"} <= held
+    assert {"CITATION.cff", "SECURITY.md", ".github/workflows/release.yml"} <= held
+
+
+@in_a_checkout
+@pytest.mark.parametrize(
+    ("variable", "value", "left_out"),
+    [("CFLAGS", "", True), ("CFLAGS", "-O2 -g", False), ("CC", "gcc -g3", False)],
+)
+def test_debug_information_is_for_who_asks(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, left_out: bool
+) -> None:
+    given: dict[str, object] = {}
+    for name in ("CC", "CFLAGS", "PYFASTLOCK_DEV"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, value)
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("setuptools.setup", given.update)
+    runpy.run_path("setup.py")
+    (extension,) = given["ext_modules"]
+    assert ("-Wl,-S" in extension.extra_link_args) == left_out
+
+
+@in_a_checkout
+def test_two_sdists_are_equal(checkout: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(checkout, tmp_path / "a folder elsewhere", copy_function=shutil.copy)
+    contents = []
+    for place in (checkout, Path(other)):
+        out = str(place / "dist")
+        build = ("-m", "build", "--sdist", "--no-isolation", "--outdir", out)
+        built = run(*build, cwd=place, SOURCE_DATE_EPOCH="1700000000")
+        assert built.returncode == 0, built.stdout
+        (archive,) = (place / "dist").glob("*.tar.gz")
+        contents.append(archive.read_bytes())
+        with tarfile.open(archive) as tar:
+            assert {member.mtime for member in tar.getmembers()} == {1700000000}
+    assert contents[0] == contents[1]
 
 
 @in_a_checkout
@@ -117,6 +155,12 @@ def test_every_c_file_is_built(checkout: Path) -> None:
 
 def refusal(reason: str) -> str:
     return f"error: pyfastlock cannot be built here: {reason}."
+
+
+NO_COMPILER = (
+    "there is no working C11 compiler ({} was tried); install gcc or clang, "
+    "or name one in the environment variable CC"
+)
 
 
 def compiler_without(header: str, folder: Path) -> str:
@@ -143,7 +187,7 @@ def last_line(output: str) -> str:
 def test_build_without_a_compiler(checkout: Path, compiler: str) -> None:
     built = run("setup.py", "build_ext", cwd=checkout, CC=compiler)
     assert built.returncode != 0
-    reason = f"there is no working C11 compiler ({compiler} was tried)"
+    reason = NO_COMPILER.format(compiler)
     assert last_line(built.stdout) == refusal(reason)
 
 
@@ -151,11 +195,23 @@ def test_build_without_a_compiler(checkout: Path, compiler: str) -> None:
 @pytest.mark.parametrize(
     ("header", "reason"),
     [
-        ("pthread.h", "the platform has no POSIX threads"),
-        ("Python.h", "Python.h is missing (it is in a package such as python3-dev)"),
+        (
+            "pthread.h",
+            "the platform has no POSIX threads (pthread.h); install the C library's headers",
+        ),
+        (
+            "Python.h",
+            (
+                "Python.h is missing; install the interpreter's headers, "
+                "from a package such as python3-dev or python3-devel"
+            ),
+        ),
         (
             "stdatomic.h",
-            "the processor has no 64-bit compare-and-swap, and libatomic is missing",
+            (
+                "the processor has no 64-bit compare-and-swap, and libatomic is missing; "
+                "install it, from a package such as libatomic1 or libatomic"
+            ),
         ),
     ],
 )
@@ -199,9 +255,12 @@ def test_libatomic_is_linked_where_the_processor_needs_it(checkout: Path, tmp_pa
     [
         (
             "sys.platform = 'win32'; os.name = 'nt'",
-            "it needs POSIX threads, and this platform is win32",
+            "it needs POSIX threads, and this platform is win32; use threading's locks, or WSL",
         ),
-        ("sys.implementation.name = 'pypy'", "it is made for CPython, and this is pypy"),
+        (
+            "sys.implementation.name = 'pypy'",
+            "it is made for CPython, and this is pypy; use threading's locks there",
+        ),
     ],
 )
 def test_build_on_a_foreign_platform(checkout: Path, pretence: str, reason: str) -> None:
@@ -221,11 +280,47 @@ def test_build_on_a_foreign_platform(checkout: Path, pretence: str, reason: str)
 
 
 @in_a_checkout
+def test_build_with_an_old_python(checkout: Path) -> None:
+    script = (
+        "import sys, runpy, setuptools\n"
+        "sys.version_info = (3, 10, 13, 'final', 0)\n"
+        "sys.modules['tomllib'] = None\n"
+        "sys.argv = ['setup.py', 'build_ext']\n"
+        "runpy.run_path('setup.py', run_name='__main__')\n"
+    )
+    built = run("-c", script, cwd=checkout)
+    assert built.returncode != 0
+    assert last_line(built.stdout) == refusal("this is Python 3.10.13; use 3.11 or newer")
+
+
+@in_a_checkout
+def test_an_old_python_can_read_setup_py() -> None:
+    """From 3.13 on the parser lets parentheses in a with statement pass; 3.11 and 3.12 do not."""
+    ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"), feature_version=(3, 8))
+
+
+@in_a_checkout
+def test_build_with_old_setuptools(checkout: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys, runpy, setuptools\n"
+        "setuptools.__version__ = '50.3.2'\n"
+        "sys.modules['setuptools.errors'] = None\n"
+        "sys.argv = ['setup.py', 'build_ext']\n"
+        "runpy.run_path('setup.py', run_name='__main__')\n"
+    )
+    built = run("-c", script, cwd=checkout)
+    assert built.returncode != 0
+    update = f"{sys.executable} -m pip install 'setuptools>=77'"
+    reason = f"setuptools 50.3.2 is too old; update it by {update}"
+    assert last_line(built.stdout) == refusal(reason)
+
+
+@in_a_checkout
 def test_pip_shows_the_sentence(checkout: Path, tmp_path: Path) -> None:
     install = ("-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-cache-dir")
     target = tmp_path / "target"
     installed = run(*install, "--target", str(target), ".", cwd=checkout, CC="/nonexistent/cc")
     assert installed.returncode != 0
-    reason = "there is no working C11 compiler (/nonexistent/cc was tried)"
+    reason = NO_COMPILER.format("/nonexistent/cc")
     assert refusal(reason) in installed.stdout
     assert not target.exists()
