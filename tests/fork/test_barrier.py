@@ -38,12 +38,19 @@ def fork_with_limit(pids: list[int]) -> None:
         signal.alarm(CHILD_LIMIT)
 
 
-def expect_broken_child(barrier: Any, result: Any, go_on: threading.Event) -> None:
+def set_in_child(event: threading.Event) -> None:
+    """Set an event of the parent, whose other threads may have held its lock at the fork."""
+    event._at_fork_reinit()  # type: ignore[attr-defined]
+    event.set()
+
+
+def expect_broken_child(barrier: Any, result: Any, *used: threading.Event) -> None:
     """What the child finds where nobody runs the action any more: the wait ended, broken."""
+    for event in used:
+        set_in_child(event)
     assert result is Broken
     assert barrier.broken
     barrier.reset()
-    go_on.set()
     use_barrier(barrier)
 
 
@@ -83,7 +90,8 @@ def test_t33_t34_fork_while_another_thread_runs_the_action(method: str) -> None:
     assert runs.wait(DEADLINE)
 
     def child() -> None:
-        go_on.set()
+        set_in_child(runs)
+        set_in_child(go_on)
         if method == "wait":
             with pytest.raises(Broken):
                 barrier.wait(DEADLINE)
@@ -139,7 +147,8 @@ def test_t33_t34_handler_forks_while_another_thread_runs_the_action(method: str)
             assert result is Broken
             assert barrier.broken is (method != "reset")
             barrier.reset()
-            go_on.set()
+            set_in_child(runs)
+            set_in_child(go_on)
             use_barrier(barrier)
 
         if pids == [0]:
@@ -172,7 +181,7 @@ def test_t33_t34_handler_of_a_guest_forks(timeout: float | None) -> None:
         result = Broken
     finally:
         if pids == [0]:
-            leave_child(lambda: expect_broken_child(barrier, result, go_on))
+            leave_child(lambda: expect_broken_child(barrier, result, runs, go_on))
     ignore_signal()
     kick.join()
     ender.join()
@@ -213,7 +222,7 @@ def test_t33_t34_handler_forks_during_the_action(timeout: float | None) -> None:
         result = Broken
     finally:
         if pids == [0]:
-            leave_child(lambda: expect_broken_child(barrier, result, go_on))
+            leave_child(lambda: expect_broken_child(barrier, result, runs, go_on))
     ignore_signal()
     ender.join()
     join_child(*pids)

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from support import DEADLINE, PATIENCE, is_ours, parked, start, stdlib_condition
+from support import DEADLINE, PATIENCE, SETTLE, is_ours, parked, start, stdlib_condition
 
 TESTS = Path(__file__).resolve().parent
 
@@ -117,6 +117,20 @@ def on_signal(fn: Callable[[], object], signum: int = signal.SIGUSR1) -> None:
 def ignore_signal(signum: int = signal.SIGUSR1) -> None:
     """From now on the signal does nothing; a late one does not end the process either."""
     signal.signal(signum, signal.SIG_IGN)
+
+
+def main_sleeps() -> bool:
+    """Whether the main thread is blocked: it has done what it could after a signal that was sent.
+
+    It is asked three times, because it sleeps also while it waits for the GIL, which it gets
+    between two questions.  Where the system does not tell, a moment has passed.
+    """
+    path = Path(f"/proc/self/task/{threading.main_thread().native_id}/stat")
+    for _ in range(3):
+        time.sleep(SETTLE)
+        if path.exists() and path.read_text().rpartition(")")[2].split()[0] != "S":
+            return False
+    return True
 
 
 def kick_main(signum: int = signal.SIGUSR1, *, nudge: bool = False) -> None:

@@ -31,6 +31,9 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from model_plain import THREADS, Model, Result, outcomes
 from support import DEBUG_BUILD, SETTLE, is_ours, stdlib_condition
 
+QUIET = 1.0
+"""Seconds after which a state in which every thread sleeps does not change by itself any more."""
+
 PATIENCE = 10.0
 """Seconds after which what has to happen has failed to."""
 
@@ -235,6 +238,8 @@ class Machine(RuleBasedStateMachine):
         deadline = time.monotonic() + Limit.seconds
         pause = 0.0
         timed = any(model.timed for model in possible)
+        quiet: Any = None
+        quiet_since = 0.0
         while True:
             seen = self.snapshot()
             fitting = [model for model in possible if self.fits(model, seen)]
@@ -243,7 +248,12 @@ class Machine(RuleBasedStateMachine):
             if fitting and self.snapshot() == seen:
                 break
             is_late = time.monotonic() > deadline
-            is_over = not timed and self.is_quiet(seen) and self.snapshot() == seen
+            if timed or not self.is_quiet(seen):
+                quiet = None
+            elif seen != quiet:
+                quiet, quiet_since = seen, time.monotonic()
+            # A thread that is queued and has not let go of its lock yet looks as one that sleeps.
+            is_over = quiet is not None and time.monotonic() > quiet_since + QUIET
             if is_late or is_over:
                 Limit.reached()
                 raise AssertionError(self.difference(possible, seen, step))
