@@ -189,12 +189,18 @@ class _Finder:
 
     wanted = False
 
+    def __init__(self) -> None:
+        self.threads_that_look: set[int] = set()
+        """Their imports of the three find nothing that is not imported."""
+
     def find_spec(
         self, name: str, path: "Sequence[str] | None", target: "ModuleType | None" = None
     ) -> "ModuleSpec | None":
         meet = _MEETING.get(name)
         if meet is None:
             return None
+        if _thread.get_ident() in self.threads_that_look:
+            raise ModuleNotFoundError(f"{name} has not been imported", name=name)
         for finder in list(sys.meta_path):
             find_spec = None if finder is self else getattr(finder, "find_spec", None)
             spec: ModuleSpec | None = find_spec and find_spec(name, path, target)
@@ -230,7 +236,24 @@ def meet_imported() -> None:
     for.
     """
     for name, meet in _MEETING.items():
-        if sys.modules.get(name) is not None:
-            from importlib import import_module
+        # At the end of its import a module is out of sys.modules for a moment. Its package is not.
+        if sys.modules.get(name) or sys.modules.get(name.partition(".")[0]):
+            module = _imported(name)
+            if module is not None:
+                meet(module)
 
-            meet(import_module(name))
+
+def _imported(name: str) -> "ModuleType | None":
+    """Return the module, waiting for another thread's import of it; None: nobody imports it."""
+    from importlib import import_module
+
+    own = _thread.get_ident()
+    _finder.threads_that_look.add(own)
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        return None
+    finally:
+        _finder.threads_that_look.discard(own)

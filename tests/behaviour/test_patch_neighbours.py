@@ -347,3 +347,43 @@ def test_warnings_of_users_are_not_filtered() -> None:
         gevent_patches()
         gevent_patches()
     assert len(told) == 1
+
+
+class _SlowModules(dict[str, Any]):
+    """Stands for sys.modules: the import system takes a module out at the end, and puts it back."""
+
+    def __init__(self, slow: str) -> None:
+        super().__init__(sys.modules)
+        self.slow = slow
+        self.is_out, self.go_on = threading.Event(), threading.Event()
+
+    def pop(self, name: str, *default: Any) -> Any:  # type: ignore[override]
+        module = super().pop(name, *default)
+        if name == self.slow and default == ():
+            self.is_out.set()
+            assert self.go_on.wait(60)
+        return module
+
+
+def test_an_import_that_is_about_to_end(stand_ins: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = _SlowModules("dill._dill")
+    monkeypatch.setattr(sys, "modules", modules)
+    importing = start(importlib.import_module, "dill")
+    assert modules.is_out.wait(60)
+    assert "dill._dill" not in modules
+    patching = start(pyfastlock.patch)
+    wait_until(lambda: threading.Lock is pyfastlock.Lock)
+    modules.go_on.set()
+    importing.join(60)
+    patching.join(60)
+    assert pyfastlock.Lock in modules["dill._dill"].Pickler.dispatch
+
+
+def test_a_package_without_the_module(stand_ins: Path) -> None:
+    """To meet what is imported imports nothing."""
+    (stand_ins / "dill/__init__.py").write_text("")
+    importlib.import_module("dill")
+    pyfastlock.patch()
+    assert "dill._dill" not in sys.modules
+    importlib.import_module("dill._dill")
+    assert pyfastlock.Lock in sys.modules["dill._dill"].Pickler.dispatch
