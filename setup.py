@@ -56,6 +56,7 @@ SOURCES = [
     "csrc/core/mutex.c",
     "csrc/core/rmutex.c",
     "csrc/core/cond.c",
+    "csrc/core/deadlock.c",
     "csrc/core/event.c",
     "csrc/core/sema.c",
     "csrc/core/barrier.c",
@@ -81,6 +82,7 @@ SOURCES = [
     "csrc/types/event.c",
     "csrc/types/semaphore.c",
     "csrc/types/semaphore_type.c",
+    "csrc/types/waits.c",
     "csrc/types/barrier.c",
     "csrc/types/barrier_type.c",
 ]

@@ -6,6 +6,7 @@
 #include "py/method.h"
 #include "types/kind.h"
 #include "types/types.h"
+#include "types/waits.h"
 
 PyDoc_STRVAR(waiters_doc,
              "_waiters($module, primitive, /)\n"
@@ -65,9 +66,23 @@ module_set_patched(PyObject *module, PyObject *patched)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(waits_doc,
+             "_waits($module, /)\n"
+             "--\n"
+             "\n"
+             "Return what pyfastlock._waits makes waits() of: a list with a tuple for each thread that is\n"
+             "queued on an object of one of these types.");
+
+static PyObject *
+module_waits(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return fl_waits_list();
+}
+
 static PyMethodDef module_methods[] = {
     {"_set_patched", module_set_patched, METH_O, set_patched_doc},
     {"_waiters", module_waiters, METH_O, waiters_doc},
+    {"_waits", module_waits, METH_NOARGS, waits_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -156,7 +171,8 @@ init_state(PyObject *module, fl_state *state)
         return -1;
     }
     state->methods = contents_of("pyfastlock._methods");
-    if (state->methods == NULL || fl_method_init(module, state) < 0 || fl_bound_init(module, state) < 0 ||
+    state->waits = state->methods ? contents_of("pyfastlock._waits") : NULL;
+    if (state->waits == NULL || fl_method_init(module, state) < 0 || fl_bound_init(module, state) < 0 ||
         fl_kind_init(module, state) < 0) {
         return -1;
     }

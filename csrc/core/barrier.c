@@ -402,6 +402,7 @@ wait_for_all(arrive_ctx *ctx, uint64_t *index)
         case FL_WAIT_TIMED_OUT:
             return FL_BARRIER_BROKEN;
         case FL_WAIT_INTERRUPTED: /* never: it keeps its place */
+        case FL_WAIT_DEADLOCKED:  /* never: anybody may come */
         case FL_WAIT_GIVEN_UP:
             break;
     }
@@ -467,6 +468,8 @@ fl_barrier_wait(fl_barrier *barrier, int64_t timeout_ns, fl_barrier_action actio
         return FL_BARRIER_NO_MEMORY;
     }
     waiter->is_woken_with_all = true; /* B2; and it keeps its place: B6 */
+    waiter->kind = FL_FOR_BARRIER;
+    waiter->deadline_ns = fl_deadline_after_ns(timeout_ns);
     watchful_blocker watching;
     arrive_ctx ctx = {.barrier = barrier, .waiter = waiter, .timeout_ns = timeout_ns, .acts = action.run != NULL};
     if (blocker) {

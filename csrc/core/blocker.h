@@ -33,6 +33,12 @@ struct fl_blocker {
      * Whoever makes the blocker sets it for the beginning of the wait; the core changes it where a deadline begins to
      * count, or is refused. */
     bool timed;
+
+    /* Whether the wait may end because it would last for ever (core/deadlock.h). */
+    bool may_fail;
+
+    /* Which runtime the thread waits in, where a process has several. */
+    const void *runtime;
 };
 
 /* What follows does nothing for a thread without a runtime. */
@@ -67,6 +73,20 @@ static inline bool
 fl_blocker_is_interruptible(const fl_blocker *blocker)
 {
     return blocker && blocker->interruptible;
+}
+
+/* Whether the wait may end because it would last for ever.  It may without a runtime. */
+static inline bool
+fl_blocker_may_fail(const fl_blocker *blocker)
+{
+    return blocker == NULL || blocker->may_fail;
+}
+
+/* The runtime that the thread waits in; NULL without one. */
+static inline const void *
+fl_blocker_runtime(const fl_blocker *blocker)
+{
+    return blocker ? blocker->runtime : NULL;
 }
 
 /* Tells poll() whether the wait ends at a deadline. */

@@ -14,6 +14,7 @@ mark_parked(void *arg)
 void
 fl_cond_enqueue(fl_cond *cond, fl_waiter *waiter)
 {
+    waiter->kind = FL_FOR_COND;
     (void)fl_lot_enqueue(waiter, cond, mark_parked, cond);
 }
 
@@ -28,6 +29,7 @@ typedef struct {
     fl_cond *cond;
     fl_cond_lock lock;
     int64_t now_ns;
+    bool moves; /* C3 */
 } notify_ctx;
 
 /* fl_requeue_fn: C2, C3, C5 */
@@ -37,7 +39,7 @@ notify_waiter(void *arg, fl_waiter *waiter)
     notify_ctx *ctx = arg;
     waiter->notified = true;
     waiter->since_ns = ctx->now_ns; /* for the lock it has been waiting since now */
-    return ctx->lock.ops && !waiter->polling && !waiter->wants_no_lock &&
+    return ctx->moves && !waiter->polling && !waiter->wants_no_lock &&
            ctx->lock.ops->wait.mark_parked(ctx->lock.lock, waiter, true);
 }
 
@@ -51,7 +53,8 @@ notify_done(void *arg, bool left)
 FL_SLOW size_t
 fl_cond_notify_slow(fl_cond *cond, size_t most, fl_cond_lock lock)
 {
-    notify_ctx ctx = {.cond = cond, .lock = lock, .now_ns = fl_clock_now_ns()};
+    bool moves = lock.ops && (lock.ops->wait.look == NULL || lock.ops->is_owned(lock.lock));
+    notify_ctx ctx = {.cond = cond, .lock = lock, .now_ns = fl_clock_now_ns(), .moves = moves};
     const void *to = lock.lock ? lock.lock : (const void *)cond;
     return fl_lot_requeue(cond, to, most, notify_waiter, notify_done, &ctx);
 }
@@ -77,6 +80,7 @@ adopt_waiter(void *arg, fl_waiter *waiter)
 {
     adopt_ctx *ctx = arg;
     waiter->wants_no_lock = true;
+    waiter->kind = FL_FOR_COND;
     ctx->any = true;
     return true;
 }
@@ -120,6 +124,7 @@ decline(fl_cond_lock lock, fl_waiter *waiter)
 typedef struct {
     fl_waiter *waiter;
     fl_cond_lock lock;
+    bool takes_part; /* it has gone to the lock's queue by itself */
 } lock_goal;
 
 /* For fl_lot_sleep_for: whether an unparked waiter goes to the lock's queue.  It does if it was notified and the lock
@@ -128,7 +133,16 @@ static bool
 take_part(void *arg)
 {
     lock_goal *ctx = arg;
-    return ctx->waiter->notified && ctx->lock.ops->wait.mark_parked(ctx->lock.lock, ctx->waiter, false);
+    ctx->takes_part = ctx->waiter->notified && ctx->lock.ops->wait.mark_parked(ctx->lock.lock, ctx->waiter, false);
+    return ctx->takes_part;
+}
+
+/* For fl_lot_sleep_for.  For a waiter that a notification has moved it is the others who look: D3. */
+static bool
+look(void *arg)
+{
+    lock_goal *ctx = arg;
+    return ctx->takes_part && ctx->lock.ops->wait.look(ctx->waiter);
 }
 
 static fl_cond_result
@@ -141,6 +155,8 @@ wait_as(fl_cond *cond, fl_cond_lock lock, fl_waiter *waiter, int64_t deadline_ns
     if (!lock.ops->is_owned(lock.lock)) {
         return FL_COND_NOT_HELD; /* before anybody can hand it the lock, which would then seem to be its own */
     }
+    waiter->deadline_ns = deadline_ns;
+    waiter->runtime = fl_blocker_runtime(blocker);
     fl_cond_enqueue(cond, waiter); /* C1 */
     uint64_t depth = lock.ops->release_all(lock.lock, waiter);
     if (depth == 0) {
@@ -150,8 +166,8 @@ wait_as(fl_cond *cond, fl_cond_lock lock, fl_waiter *waiter, int64_t deadline_ns
         fl_cond_pass_on(cond, waiter, lock);
         return FL_COND_NOT_HELD;
     }
-    lock_goal ctx = {waiter, lock};
-    fl_lot_goal goal = {lock.lock, take_part, &ctx};
+    lock_goal ctx = {waiter, lock, false};
+    fl_lot_goal goal = {lock.lock, take_part, &ctx, lock.ops->wait.look ? look : NULL};
     fl_wait_result waited = fl_lot_sleep_for(waiter, deadline_ns, blocker, &goal);
     /* From here on the same waiter waits for the lock, and it may have been woken for the lock, or handed it, already:
      * a new waiter would lose that (K1).  It does not keep its place any more: a lock that is handed to a waiter while
@@ -161,7 +177,14 @@ wait_as(fl_cond *cond, fl_cond_lock lock, fl_waiter *waiter, int64_t deadline_ns
     if (!waiter->notified) {
         waiter->since_ns = 0;
     }
-    if (fl_lock_wait_as(&lock.ops->wait, lock.lock, waiter, FL_DEADLINE_NEVER, blocker_back) != FL_LOCK_ACQUIRED) {
+    fl_lock_result back = FL_LOCK_DEADLOCK;
+    if (waited != FL_WAIT_DEADLOCKED) {
+        back = fl_lock_wait_as(&lock.ops->wait, lock.lock, waiter, FL_DEADLINE_NEVER, blocker_back);
+    }
+    if (back == FL_LOCK_DEADLOCK) {
+        return FL_COND_ORPHANED; /* a notification is not passed on: nobody else gets the lock either */
+    }
+    if (back != FL_LOCK_ACQUIRED) {
         fl_cond_pass_on(cond, waiter, lock);
         return FL_COND_LOCK_LOST;
     }
@@ -180,8 +203,9 @@ give_way_as(fl_cond_lock lock, fl_waiter *waiter, fl_blocker *blocker_back)
     if (depth == 0) {
         return FL_COND_NOT_HELD;
     }
-    if (fl_lock_wait_as(&lock.ops->wait, lock.lock, waiter, FL_DEADLINE_NEVER, blocker_back) != FL_LOCK_ACQUIRED) {
-        return FL_COND_LOCK_LOST;
+    fl_lock_result back = fl_lock_wait_as(&lock.ops->wait, lock.lock, waiter, FL_DEADLINE_NEVER, blocker_back);
+    if (back != FL_LOCK_ACQUIRED) {
+        return back == FL_LOCK_DEADLOCK ? FL_COND_ORPHANED : FL_COND_LOCK_LOST;
     }
     lock.ops->restore(lock.lock, depth);
     return FL_COND_TIMED_OUT;
@@ -196,6 +220,7 @@ fl_cond_give_way(fl_cond_lock lock, fl_blocker *blocker_back)
     if (fl_waiter_init(&waiter, false) != 0) {
         return FL_COND_NO_MEMORY;
     }
+    waiter.runtime = fl_blocker_runtime(blocker_back);
     fl_cond_result result = give_way_as(lock, &waiter, blocker_back);
     fl_waiter_fini(&waiter);
     return result;

@@ -11,7 +11,8 @@
  *     the condition's queue.  A timeout and an interruption remove the waiter under the same mutex.  One of them is
  *     first (L1): a waiter that has timed out takes no notification, a notified one does not time out.
  * C3  A notified waiter whose lock is one of ours and held goes to the lock's queue and sleeps on; a release of
- *     the lock wakes it.  Any other notified waiter is woken at once.
+ *     the lock wakes it.  Any other notified waiter is woken at once, and so is each where the lock is recursive and
+ *     the thread that notifies does not own it: then the owner may be asleep, and the waiter has to look (D3).
  * C4  A waiter that was notified while its poll() ran, and is then given up, returns FL_COND_GIVEN_UP with
  *     waiter->notified set: its caller takes the lock and notifies another one in its place.
  * C5  A waiter that does not want the lock (`wants_no_lock`) is woken by its notification, and does not go to the
@@ -51,6 +52,7 @@ typedef enum {
     FL_COND_GIVEN_UP,  /* the blocker's poll() returned false */
     FL_COND_NOT_HELD,  /* the lock is not held; a wake-up that came meanwhile has been passed on */
     FL_COND_NO_MEMORY, /* nothing has happened; the lock was not released */
+    FL_COND_ORPHANED,  /* the lock's owner is gone (core/deadlock.h): the lock has not been taken back, and cannot be */
     FL_COND_LOCK_LOST, /* poll() of `blocker_back` returned false: the lock has not been taken back, and is not held */
 } fl_cond_result;
 
@@ -109,9 +111,9 @@ void fl_cond_pass_on(fl_cond *cond, const fl_waiter *waiter, fl_cond_lock lock);
 void fl_cond_after_fork(fl_cond *cond);
 
 /* A whole wait with a lock of ours.  The calling thread holds the lock.  It holds it again afterwards, as often as
- * before, unless the result is FL_COND_LOCK_LOST.  (A lock without owner that another thread holds is released all the
- * same, and what follows depends on what that thread does.)  `blocker` is for the wait, `blocker_back` for taking the
- * lock back, which signals do not interrupt.  Blocks. */
+ * before, unless the result is FL_COND_LOCK_LOST or FL_COND_ORPHANED.  (A lock without owner that another thread holds
+ * is released all the same, and what follows depends on what that thread does.)  `blocker` is for the wait,
+ * `blocker_back` for taking the lock back, which signals do not interrupt.  Blocks. */
 fl_cond_result fl_cond_wait(fl_cond *cond, fl_cond_lock lock, int64_t deadline_ns, fl_blocker *blocker,
                             fl_blocker *blocker_back);
 

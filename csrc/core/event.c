@@ -121,6 +121,8 @@ static fl_event_result
 wait_as(fl_event *event, fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker)
 {
     waiter->is_woken_with_all = true; /* E2; and it keeps its place: E4 */
+    waiter->kind = FL_FOR_EVENT;
+    waiter->deadline_ns = deadline_ns;
     if (!fl_lot_enqueue(waiter, event, mark_parked, event)) {
         return fl_event_is_closed(event) ? FL_EVENT_WAS_SET : FL_EVENT_OPENED;
     }
@@ -130,6 +132,7 @@ wait_as(fl_event *event, fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blo
         case FL_WAIT_TIMED_OUT:
             return fl_event_is_set(event) ? FL_EVENT_WAS_SET : FL_EVENT_TIMED_OUT;
         case FL_WAIT_INTERRUPTED: /* never: it keeps its place */
+        case FL_WAIT_DEADLOCKED:  /* never: anybody may set an event */
         case FL_WAIT_GIVEN_UP:
             break;
     }

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include "core/deadlock.h"
 #include "core/lot/bucket.h"
 #include "core/lock_word.h"
 #include "core/lot/spin.h"
@@ -14,7 +15,7 @@
 static void
 before_fork(void)
 {
-    fl_buckets_before_fork();
+    fl_buckets_lock_all();
     fl_thread_before_fork();
 }
 
@@ -22,7 +23,7 @@ static void
 after_fork_in_parent(void)
 {
     fl_thread_after_fork_in_parent();
-    fl_buckets_after_fork_in_parent();
+    fl_buckets_unlock_all();
 }
 
 /* The mutexes are unlocked here and not set up anew: this thread owns them, in the child as in the parent, and to set
@@ -53,6 +54,7 @@ set_up(void)
         return 0;
     }
     int error = fl_thread_init();
+    fl_thread_on_end(fl_deadlock_thread_ended);
     if (error == 0) {
         error = fl_buckets_init();
     }
@@ -69,6 +71,7 @@ static void
 set_up_once(void)
 {
     fl_spin_init();
+    fl_deadlock_init();
     (void)set_up(); /* whoever has called tries again */
 }
 

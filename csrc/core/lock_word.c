@@ -74,7 +74,7 @@ may_change(uint64_t seen, bool attached)
 }
 
 bool
-fl_word_mark_parked(fl_atomic_u64 *word, fl_waiter *waiter, bool attached)
+fl_word_mark_parked(fl_atomic_u64 *word, fl_waiter *waiter, fl_wait_kind kind, bool attached)
 {
     uint64_t ended = waiter->designated ? FL_WORD_WOKEN : 0;
     uint64_t seen = fl_load_relaxed_u64(word);
@@ -82,6 +82,7 @@ fl_word_mark_parked(fl_atomic_u64 *word, fl_waiter *waiter, bool attached)
         uint64_t after = (seen & ~ended) | FL_WORD_PARKED;
         if (after == seen || fl_cas_relaxed_u64(word, &seen, after)) {
             waiter->designated = false;
+            waiter->kind = kind;
             return true;
         }
     }

@@ -118,11 +118,12 @@ fl_word_try_take(fl_atomic_u64 *word, uint64_t taker)
  * result (W3). */
 bool fl_word_try_take_as(fl_atomic_u64 *word, uint64_t taker, fl_waiter *waiter);
 
-/* If the lock is held, marks it as having waiters (W2) and returns true; then the waiter is not designated any more.
+/* If the lock is held, marks it as having waiters (W2) and returns true; then the waiter is one for a key of that
+ * `kind`, and not designated any more.
  * The same if the lock is free, another waiter is designated, and this one gives way to it.  Returns false as well
  * where the calling thread is not `attached` and may not mark the lock (W6).  Called under the mutex of the word's
  * bucket. */
-bool fl_word_mark_parked(fl_atomic_u64 *word, fl_waiter *waiter, bool attached);
+bool fl_word_mark_parked(fl_atomic_u64 *word, fl_waiter *waiter, fl_wait_kind kind, bool attached);
 
 /* Releases the lock.  Where `policy` says that a waiter is to be woken it is the one that has waited longest; one that
  * has waited for FL_FAIR_NS (core/lockable.h) is handed the lock, too.  `heir` is what the word shows as the holder

@@ -29,6 +29,20 @@ has_to_wait_on(void *arg)
     return wish->ops->mark_parked(wish->lock, wish->waiter, false);
 }
 
+/* For fl_lot_goal.  A wait that has a deadline ends by itself. */
+static bool
+look(void *arg)
+{
+    lock_wish *wish = arg;
+    return wish->waiter->deadline_ns == FL_DEADLINE_NEVER && wish->ops->look(wish->waiter);
+}
+
+static fl_lot_goal
+goal_of(lock_wish *wish)
+{
+    return (fl_lot_goal){wish->lock, has_to_wait_on, wish, wish->ops->look ? look : NULL};
+}
+
 bool
 fl_lock_enqueue(const fl_wait_ops *ops, void *lock, fl_waiter *waiter)
 {
@@ -44,10 +58,11 @@ fl_lock_enqueue(const fl_wait_ops *ops, void *lock, fl_waiter *waiter)
 static fl_lock_result
 wait_once(lock_wish *wish, int64_t deadline_ns, fl_blocker *blocker)
 {
-    fl_lot_goal goal = {wish->lock, has_to_wait_on, wish};
+    fl_lot_goal goal = goal_of(wish);
     if (!fl_blocker_poll(blocker)) {
         return FL_LOCK_GIVEN_UP;
     }
+    wish->waiter->deadline_ns = deadline_ns;
     if (!fl_lot_enqueue(wish->waiter, wish->lock, has_to_wait, wish)) {
         return FL_LOCK_BUSY;
     }
@@ -58,6 +73,8 @@ wait_once(lock_wish *wish, int64_t deadline_ns, fl_blocker *blocker)
             return tried == FL_LOCK_BUSY ? FL_LOCK_TIMED_OUT : tried;
         case FL_WAIT_GIVEN_UP:
             return FL_LOCK_GIVEN_UP;
+        case FL_WAIT_DEADLOCKED:
+            return FL_LOCK_DEADLOCK;
         case FL_WAIT_UNPARKED:
         case FL_WAIT_INTERRUPTED:
             break;
@@ -108,6 +125,8 @@ wait_from(fl_lock_result (*begin)(lock_wish *wish, int64_t deadline_ns, fl_block
     if (fl_waiter_init(&waiter, false) != 0) {
         return FL_LOCK_NO_MEMORY;
     }
+    waiter.may_fail = fl_blocker_may_fail(blocker);
+    waiter.runtime = fl_blocker_runtime(blocker);
     lock_wish wish = {ops, lock, &waiter};
     fl_lock_result result = begin(&wish, deadline_ns, blocker);
     if (result == FL_LOCK_BUSY) {
@@ -132,15 +151,19 @@ fl_lock_wait(const fl_wait_ops *ops, void *lock, int64_t deadline_ns, fl_blocker
 static fl_lock_result
 leave_alone(lock_wish *wish, int64_t deadline_ns, fl_blocker *blocker)
 {
-    fl_lot_goal goal = {wish->lock, has_to_wait_on, wish};
+    fl_lot_goal goal = goal_of(wish);
     int64_t end_ns = fl_deadline_after_ns(FL_GIVE_WAY_LIMIT_NS);
+    if (deadline_ns < end_ns) {
+        end_ns = deadline_ns;
+    }
+    wish->waiter->deadline_ns = end_ns;
     wish->waiter->gives_way = true;
     bool queued = fl_lot_enqueue(wish->waiter, wish->lock, has_to_wait, wish);
     wish->waiter->gives_way = false;
     if (!queued) {
         return FL_LOCK_BUSY;
     }
-    fl_wait_result waited = fl_lot_sleep_for(wish->waiter, end_ns < deadline_ns ? end_ns : deadline_ns, blocker, &goal);
+    fl_wait_result waited = fl_lot_sleep_for(wish->waiter, end_ns, blocker, &goal);
     fl_blocker_set_timed(blocker, deadline_ns != FL_DEADLINE_NEVER);
     return waited == FL_WAIT_GIVEN_UP ? FL_LOCK_GIVEN_UP : FL_LOCK_BUSY;
 }

@@ -43,6 +43,7 @@ typedef enum {
     FL_LOCK_NO_MEMORY, /* the system lacks the resources to wait */
     FL_LOCK_OVERFLOW,  /* recursive mutex: it is held as often as can be counted */
     FL_LOCK_OPENED,    /* semaphore: it is not run by the core any more (S6) */
+    FL_LOCK_DEADLOCK,  /* recursive mutex: the wait would last for ever (core/deadlock.h); it is not queued */
 } fl_lock_result;
 
 /* What a wait needs of a mutex or a semaphore. */
@@ -52,10 +53,13 @@ typedef struct {
     fl_lock_result (*try_lock)(void *lock, fl_waiter *waiter);
 
     /* If the thread of `waiter` has to wait for the lock, marks it as having waiters and returns true; then the waiter
-     * is not designated any more.  False where an attempt would not be FL_LOCK_BUSY; false as well where the calling
-     * thread is not `attached` and only attached threads may mark the lock now (W6, S7).  Called under the mutex of the
-     * lock's bucket, by any thread. */
+     * has the lock's kind, and is not designated any more.  False where an attempt would not be FL_LOCK_BUSY; false as
+     * well where the calling thread is not `attached` and only attached threads may mark the lock now (W6, S7).  Called
+     * under the mutex of the lock's bucket, by any thread. */
     bool (*mark_parked)(void *lock, fl_waiter *waiter, bool attached);
+
+    /* Looks whether a wait can end, as fl_deadlock_look does; NULL where anybody may end it. */
+    bool (*look)(fl_waiter *waiter);
 } fl_wait_ops;
 
 /* What a condition needs of its lock. */

@@ -23,7 +23,7 @@ static bool
 mark_parked(void *lock, fl_waiter *waiter, bool attached)
 {
     fl_mutex *mutex = lock;
-    return fl_word_mark_parked(&mutex->word, waiter, attached);
+    return fl_word_mark_parked(&mutex->word, waiter, FL_FOR_MUTEX, attached);
 }
 
 static uint64_t

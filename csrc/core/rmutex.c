@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stddef.h>
 
+#include "core/deadlock.h"
+
 _Static_assert(offsetof(fl_rmutex, word) == 0, "the key of a lock is the address of its word");
 
 fl_lock_result
@@ -39,7 +41,8 @@ static bool
 mark_parked(void *lock, fl_waiter *waiter, bool attached)
 {
     fl_rmutex *mutex = lock;
-    return fl_rmutex_owner(mutex) != waiter->thread && fl_word_mark_parked(&mutex->word, waiter, attached);
+    return fl_rmutex_owner(mutex) != waiter->thread &&
+           fl_word_mark_parked(&mutex->word, waiter, FL_FOR_RMUTEX, attached);
 }
 
 static uint64_t
@@ -55,7 +58,7 @@ restore(void *lock, uint64_t depth)
 }
 
 const fl_lock_ops fl_rmutex_ops = {
-    .wait = {.try_lock = try_lock, .mark_parked = mark_parked},
+    .wait = {.try_lock = try_lock, .mark_parked = mark_parked, .look = fl_deadlock_look},
     .is_owned = is_owned,
     .release_all = release_all,
     .restore = restore,

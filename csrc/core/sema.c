@@ -105,8 +105,8 @@ try_lock(void *sema, fl_waiter *waiter)
 static bool
 mark_parked(void *arg, fl_waiter *waiter, bool attached)
 {
-    (void)waiter;
     fl_sema *sema = arg;
+    waiter->kind = FL_FOR_SEMA;
     uint64_t word = fl_load_relaxed_u64(&sema->word);
     while (word == 0 && (attached || !FL_RUNTIME_LOCK)) {
         if (fl_cas_relaxed_u64(&sema->word, &word, FL_SEMA_PARKED)) {

@@ -11,17 +11,27 @@
  * U3  A thread has one record, from the first time that it needs a serial until it ends.  The list of records is
  *     guarded by the registry's mutex.  Apart from its links, a record is written by its own thread only.
  * U4  In the child of a fork every serial that was given before the fork belongs to a thread that is not there, except
- *     the serial of the thread that forked. */
+ *     the serial of the thread that forked.
+ * U5  A record's standing says where its thread is queued for an owned lock.  The record lives while a waiter of its
+ *     thread does. */
 
 #ifndef FL_THREAD_H
 #define FL_THREAD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "platform/atomic.h"
 #include "platform/compiler.h"
 
 #define FL_THREAD_SERIAL_STEP (UINT64_C(1) << 16)
+
+/* Where a thread is queued for a lock that has an owner (core/deadlock.h).  Its thread is in one such queue at most. */
+typedef struct {
+    fl_atomic_ptr bucket; /* NULL: in none.  Changes under that bucket's mutex */
+    void *waiter;         /* constant while `bucket` is not NULL; read under that bucket's mutex */
+} fl_standing;
 
 /* The calling thread's serial, or 0 where it has not needed one yet.  Read it through fl_thread_self. */
 extern FL_THREAD_LOCAL uint64_t fl_thread_serial;
@@ -45,8 +55,31 @@ fl_thread_register(void)
 }
 
 /* Returns the pthread_self() of the living thread with that serial, as an integer; 0 where it has ended.  Takes the
- * registry's mutex, and as many steps as there are threads. */
+ * registry's mutex. */
 uint64_t fl_thread_ident(uint64_t serial);
+
+/* Returns what fl_thread_ident would have returned for a thread that has ended, or did not come along in a fork; 0
+ * where that is forgotten: only the last few are remembered.  Takes the registry's mutex. */
+uint64_t fl_thread_ended_ident(uint64_t serial);
+
+/* The calling thread's standing (U5); NULL where the thread has no serial. */
+fl_standing *fl_thread_standing(void);
+
+/* Take and release the registry's mutex, for those who look at other threads' standings. */
+void fl_thread_lock_registry(void);
+void fl_thread_unlock_registry(void);
+
+/* Returns the standing of the living thread with that serial, NULL where it has ended.  Under the registry's mutex,
+ * and not to be used after it. */
+fl_standing *fl_thread_find_standing(uint64_t serial);
+
+/* Lists the buckets in which threads stand, each once, up to `room` of them.  Returns how many it has found, which is
+ * more than `room` where they do not fit.  Under the registry's mutex. */
+size_t fl_thread_list_buckets(const void **buckets, size_t room);
+
+/* Sets what is called at the end of each thread that had a serial, when the registry has forgotten that.  The hook
+ * holds no mutex.  For the setting up. */
+void fl_thread_on_end(void (*hook)(uint64_t serial));
 
 /* Whether the thread with that serial, which is not 0, was left behind by a fork (U4).  Takes no mutex, and one
  * step. */

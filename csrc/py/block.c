@@ -46,6 +46,14 @@ poll_signals(fl_blocker *base)
     return PyErr_CheckSignals() == 0 && can_end(base);
 }
 
+static FL_THREAD_LOCAL int musts; /* how often the calling thread is in fl_py_must_get(true) */
+
+void
+fl_py_must_get(bool must)
+{
+    musts += must ? 1 : -1;
+}
+
 void
 fl_py_blocker_init(fl_py_blocker *blocker, int64_t deadline_ns)
 {
@@ -55,6 +63,8 @@ fl_py_blocker_init(fl_py_blocker *blocker, int64_t deadline_ns)
         .attach = attach,
         .interruptible = fl_thread_is_main(),
         .timed = deadline_ns != FL_DEADLINE_NEVER,
+        .may_fail = musts == 0,
+        .runtime = PyInterpreterState_Get(),
     };
 }
 
@@ -67,6 +77,8 @@ fl_py_blocker_init_uninterruptible(fl_py_blocker *blocker)
         .attach = attach,
         .interruptible = false,
         .timed = false,
+        .may_fail = false,
+        .runtime = PyInterpreterState_Get(),
     };
 }
 
@@ -95,6 +107,8 @@ fl_py_lock_wait(fl_lock_wait_fn *wait, const fl_wait_ops *ops, void *lock, int64
             return 0;
         case FL_LOCK_OPENED:
             return FL_PY_OPENED;
+        case FL_LOCK_DEADLOCK:
+            return FL_PY_DEADLOCK;
         default:
             return fl_py_lock_error(result);
     }

@@ -18,6 +18,10 @@ typedef struct {
  * an exception from one ends the wait.  Runs no Python code. */
 void fl_py_blocker_init(fl_py_blocker *blocker, int64_t deadline_ns);
 
+/* From `must` on, until it is taken back, no wait of the calling thread is the victim of a cycle (core/deadlock.h): it
+ * takes a lock back that it has to get, perhaps by way of Python code.  Calls may be nested. */
+void fl_py_must_get(bool must);
+
 /* Sets up the blocker of a wait that goes on whatever signals arrive: the wait for a condition's lock after the wait
  * for the condition.  Runs no Python code. */
 void fl_py_blocker_init_uninterruptible(fl_py_blocker *blocker);
@@ -25,10 +29,13 @@ void fl_py_blocker_init_uninterruptible(fl_py_blocker *blocker);
 /* fl_py_lock_wait: the semaphore was opened, and nothing has been acquired. */
 #define FL_PY_OPENED 2
 
+/* fl_py_lock_wait: the wait for a recursive mutex would last for ever, and nothing has been acquired. */
+#define FL_PY_DEADLOCK 3
+
 /* Waits until `deadline_ns` for a lock, or for a permit of a semaphore: by fl_lock_wait where it was just found busy,
  * or by fl_lock_give_way.  Returns 1 where it was acquired, 0 where it was not in time, and -1 with an exception.
- * FL_PY_OPENED is for semaphores only.  Blocks, and runs signal handlers.  The caller holds a reference to the object
- * that `lock` lies in. */
+ * FL_PY_OPENED is for semaphores only, FL_PY_DEADLOCK for recursive mutexes; neither has an exception.  Blocks, and
+ * runs signal handlers.  The caller holds a reference to the object that `lock` lies in. */
 int fl_py_lock_wait(fl_lock_wait_fn *wait, const fl_wait_ops *ops, void *lock, int64_t deadline_ns);
 
 /* Sets the exception for FL_LOCK_OVERFLOW or FL_LOCK_NO_MEMORY.  FL_LOCK_GIVEN_UP has its exception already.  Always

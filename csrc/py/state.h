@@ -28,6 +28,7 @@ typedef struct {
  * broken_barrier_error                threading.BrokenBarrierError
  * methods                             a dict of what pyfastlock._methods has.  It is not the module's own dict, because
  *                                     at exit the interpreter empties modules while objects of ours are still used.
+ * waits                               the same of pyfastlock._waits
  * originals                           a dict from "Class.name" to the method that fl_method_install put there */
 #define FL_STATE_OBJECTS(X)                 \
     X(PyTypeObject, lock_type)              \
@@ -55,6 +56,7 @@ typedef struct {
     X(PyObject, stdlib_acquire_restore)     \
     X(PyObject, broken_barrier_error)       \
     X(PyObject, methods)                    \
+    X(PyObject, waits)                      \
     X(PyObject, originals)
 
 /* How many methods of a Condition are called by its other methods, or by a Condition that has it as its lock:

@@ -11,6 +11,12 @@ fl_barrier_key(PyObject *self)
     return fl_barrier_core(self);
 }
 
+PyObject *
+fl_barrier_of_key(const void *key)
+{
+    return (PyObject *)((char *)key - offsetof(fl_barrier_object, barrier));
+}
+
 static PyObject *
 raise_misfit(PyObject *self, const char *method, fl_call call)
 {

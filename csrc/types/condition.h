@@ -60,8 +60,9 @@ int fl_condition_has_replaced(PyObject *self, const char *name);
  * exception.  They run Python code for bad arguments, replaced methods and foreign locks. */
 
 /* Waiting and notifying: condition_wait.c.  The waits block.  After a wait its caller holds the lock again, also where
- * the wait raises.  It does not in two cases: the interpreter shuts down (FL_COND_LOCK_LOST, and fl_foreign_wait), or
- * a foreign lock raises for seconds (fl_foreign_wait). */
+ * the wait raises.  It does not in three cases: the interpreter shuts down (FL_COND_LOCK_LOST, and fl_foreign_wait), a
+ * thread has ended with the lock (FL_COND_ORPHANED, and fl_foreign_wait), or a foreign lock raises for seconds
+ * (fl_foreign_wait). */
 PyObject *fl_condition_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 PyObject *fl_condition_wait_for(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 PyObject *fl_condition_notify(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);

@@ -4,6 +4,7 @@
 #include "py/define.h"
 #include "types/condition.h"
 #include "types/foreign.h"
+#include "types/waits.h"
 
 PyObject *
 fl_condition_get_lock(fl_condition_object *self)
@@ -55,10 +56,20 @@ must_own(fl_condition_object *self, int replaced, const char *text)
 
 /* ---- waiting ---- */
 
+/* Sets the exception for FL_COND_ORPHANED, unless a signal handler has set one.  A lock that has been made free since
+ * is not taken back either: the error says what was true. */
+static void
+raise_orphaned(fl_condition_object *self)
+{
+    if (!PyErr_Occurred() && fl_waits_raise_deadlock(fl_rlock_of(self->mutex), fl_clock_now_ns()) == 0) {
+        PyErr_SetString(PyExc_RuntimeError, "the lock's owner has ended; the lock was not taken back");
+    }
+}
+
 /* Translates the result of a wait with a lock of ours: 1 where it was notified, 0 where it was not in time, -1 with an
  * exception. */
 static int
-translate(fl_cond_result result)
+translate(fl_condition_object *self, fl_cond_result result)
 {
     switch (result) {
         case FL_COND_NOTIFIED:
@@ -70,6 +81,9 @@ translate(fl_cond_result result)
             return -1;
         case FL_COND_NO_MEMORY:
             PyErr_NoMemory();
+            return -1;
+        case FL_COND_ORPHANED:
+            raise_orphaned(self);
             return -1;
         case FL_COND_GIVEN_UP:
         case FL_COND_LOCK_LOST:
@@ -91,11 +105,11 @@ wait_until(fl_condition_object *self, int replaced, int64_t deadline_ns)
         return notified;
     }
     if (deadline_ns == FL_DEADLINE_PASSED) {
-        return translate(fl_cond_give_way(fl_condition_core_lock(self), &blocker_back.base));
+        return translate(self, fl_cond_give_way(fl_condition_core_lock(self), &blocker_back.base));
     }
     fl_py_blocker_init(&blocker, deadline_ns);
     return translate(
-        fl_cond_wait(&self->cond, fl_condition_core_lock(self), deadline_ns, &blocker.base, &blocker_back.base));
+        self, fl_cond_wait(&self->cond, fl_condition_core_lock(self), deadline_ns, &blocker.base, &blocker_back.base));
 }
 
 /* wait(timeout); NULL is the default.  Results as of translate(). */
@@ -130,7 +144,8 @@ FL_DOC(fl_condition_wait_doc,
        "handler raised leaves the notification to another waiter.\n"
        "\n"
        "Raises RuntimeError where the lock is not held; ValueError for NaN;\n"
-       "OverflowError for a timeout above TIMEOUT_MAX;\n"
+       "OverflowError for a timeout above TIMEOUT_MAX; DeadlockError where a thread has\n"
+       "ended with the lock, which nobody can take back then;\n"
        FL_ENDLESS_WAIT_DOC
        "\n"
        "Mirrors threading.Condition.wait, where a wait that has timed out may take a\n"

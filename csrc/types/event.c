@@ -30,6 +30,12 @@ fl_event_key(PyObject *self)
     return core_of(self);
 }
 
+PyObject *
+fl_event_of_key(const void *key)
+{
+    return (PyObject *)((char *)key - offsetof(fl_event_object, event));
+}
+
 static PyObject *
 raise_misfit(PyObject *self, const char *method, fl_call call)
 {

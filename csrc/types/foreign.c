@@ -30,7 +30,10 @@
  * F6  A notification wakes the waiter (C5).  It never moves the waiter to the queue of the
  *     condition's lock, because this wait does not take the lock in the core.  The release may fork.  No waiter is half
  *     woken then: whoever notifies does not detach before all are awake, and Python's fork() waits for the GIL or stops
- *     all threads. */
+ *     all threads.
+ * F7  While the lock is taken back, the thread's waits for locks of ours are no victims of a cycle: whatever they
+ *     raised would only be tried again.  A DeadlockError then means that the owner of such a lock is gone, and the wait
+ *     gives the lock up. */
 
 #include "types/foreign.h"
 
@@ -158,6 +161,7 @@ typedef struct {
 /* The methods that a wait calls. */
 typedef struct {
     method let_go, take, acquire;
+    PyObject *deadlock_error; /* the type, owned */
 } methods;
 
 /* A method by its name, and by the name of the one that does its work where a lock lacks it. */
@@ -348,12 +352,16 @@ call_take_at_once(const method *take, PyObject **first)
 /* Takes the lock back, however often that raises.  `saved` is for `_acquire_restore`.  No exception is set before and
  * after. */
 static void
-take_back(PyObject *lock, const method *take, PyObject *saved, PyObject **first)
+take_back_as(PyObject *lock, const method *take, PyObject *saved, PyObject *deadlock_error, PyObject **first)
 {
     int64_t end_ns = fl_clock_now_ns() + FL_FOREIGN_PATIENCE_NS;
     bool held = false;
     for (int attempt = 1; !held && !call_take(take, saved); attempt++) {
+        bool is_orphaned = PyErr_ExceptionMatches(deadlock_error);
         keep(first);
+        if (is_orphaned) {
+            return; /* F7 */
+        }
         held = !take->is_in_c && is_held(lock, take->is_saving, first);
         if (fl_is_finalizing()) {
             return;
@@ -372,6 +380,14 @@ take_back(PyObject *lock, const method *take, PyObject *saved, PyObject **first)
     }
 }
 
+static void
+take_back(PyObject *lock, const method *take, PyObject *saved, PyObject *deadlock_error, PyObject **first)
+{
+    fl_py_must_get(true);
+    take_back_as(lock, take, saved, deadlock_error, first);
+    fl_py_must_get(false);
+}
+
 /* The release raised, before or after its work (F4). */
 static void
 undo_release(PyObject *lock, const methods *use, PyObject **first)
@@ -380,7 +396,7 @@ undo_release(PyObject *lock, const methods *use, PyObject **first)
     bool is_in_doubt = !use->let_go.is_in_c || PyErr_ExceptionMatches(PyExc_MemoryError); /* F2 */
     keep(first);
     if (is_in_doubt && !is_held(lock, take->is_saving, first)) {
-        take_back(lock, take, Py_None, first);
+        take_back(lock, take, Py_None, use->deadlock_error, first);
     }
 }
 
@@ -399,7 +415,7 @@ wait_as(fl_cond *cond, PyObject *lock, const methods *use, fl_waiter *waiter, in
     if (saved) {
         (void)fl_lot_sleep(waiter, deadline_ns, &blocker.base);
         keep(&first);
-        take_back(lock, &use->take, use->let_go.is_saving ? saved : Py_None, &first);
+        take_back(lock, &use->take, use->let_go.is_saving ? saved : Py_None, use->deadlock_error, &first);
         Py_DECREF(saved);
     }
     else {
@@ -419,11 +435,16 @@ fl_foreign_wait(fl_state *state, fl_cond *cond, PyObject *lock, int64_t deadline
 {
     methods use = {.let_go = {NULL, false, false}, .take = {NULL, false, false}, .acquire = {NULL, false, false}};
     int notified = -1;
+    use.deadlock_error = PyMapping_GetItemString(state->waits, "DeadlockError");
+    if (use.deadlock_error == NULL) {
+        return -1;
+    }
     /* Not on the stack, because releasing the lock runs Python code while the waiter is queued (L5).  If the
      * interpreter ends the thread there, the waiter stays queued and is never freed. */
     fl_waiter *waiter = PyMem_RawMalloc(sizeof *waiter);
     if (waiter == NULL || fl_waiter_init(waiter, true) != 0) {
         PyMem_RawFree(waiter);
+        Py_DECREF(use.deadlock_error);
         PyErr_NoMemory();
         return -1;
     }
@@ -435,6 +456,7 @@ fl_foreign_wait(fl_state *state, fl_cond *cond, PyObject *lock, int64_t deadline
     Py_XDECREF(use.acquire.call);
     Py_XDECREF(use.take.call);
     Py_XDECREF(use.let_go.call);
+    Py_DECREF(use.deadlock_error);
     fl_waiter_fini(waiter);
     PyMem_RawFree(waiter);
     return notified;

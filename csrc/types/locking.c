@@ -4,6 +4,7 @@
 #include "py/block.h"
 #include "py/define.h"
 #include "types/types.h"
+#include "types/waits.h"
 
 /* The standard library's lock of that kind, which raises the exceptions of bad calls. */
 static inline fl_stdlib
@@ -20,11 +21,21 @@ try_lock(fl_lock_kind kind, void *mutex)
     return fl_locking_ops(kind)->wait.try_lock(mutex, NULL);
 }
 
-/* Returns a bool, or NULL with an exception. */
+/* Returns a bool, or NULL with an exception.  A deadlock that is over when it is to be described is none: the wait
+ * begins anew. */
 static FL_SLOW PyObject *
 wait_within(fl_lock_wait_fn *wait, fl_lock_kind kind, void *mutex, int64_t timeout_ns)
 {
-    int acquired = fl_py_lock_wait(wait, &fl_locking_ops(kind)->wait, mutex, fl_deadline_after_ns(timeout_ns));
+    const fl_wait_ops *ops = &fl_locking_ops(kind)->wait;
+    int64_t deadline_ns = fl_deadline_after_ns(timeout_ns);
+    int64_t since_ns = fl_clock_now_ns();
+    int acquired;
+    do {
+        acquired = fl_py_lock_wait(wait, ops, mutex, deadline_ns);
+        if (acquired == FL_PY_DEADLOCK && fl_waits_raise_deadlock(fl_rlock_of(mutex), since_ns) < 0) {
+            return NULL;
+        }
+    } while (acquired == FL_PY_DEADLOCK);
     return acquired < 0 ? NULL : PyBool_FromLong(acquired);
 }
 
@@ -195,8 +206,12 @@ fl_locking_acquire_restore(fl_lock_kind kind, void *mutex, PyObject *self, PyObj
     }
     fl_py_blocker blocker;
     fl_py_blocker_init_uninterruptible(&blocker);
+    int64_t since_ns = fl_clock_now_ns();
     fl_lock_result taken = try_lock(kind, mutex);
-    if (taken == FL_LOCK_BUSY) {
+    while (taken == FL_LOCK_BUSY || taken == FL_LOCK_DEADLOCK) {
+        if (taken == FL_LOCK_DEADLOCK && fl_waits_raise_deadlock(fl_rlock_of(mutex), since_ns) < 0) {
+            return NULL;
+        }
         taken = fl_lock_wait(&fl_locking_ops(kind)->wait, mutex, FL_DEADLINE_NEVER, &blocker.base);
     }
     if (taken != FL_LOCK_ACQUIRED) {

@@ -12,10 +12,11 @@ PyDoc_STRVAR(rlock_acquire_doc,
              "Take the lock, once more where the calling thread holds it already, and return\n"
              "whether it was taken.\n"
              "\n" FL_LOCKING_ARGUMENTS_DOC " or where the\n"
-             "lock is held as often as can be counted;\n" FL_ENDLESS_WAIT_DOC
+             "lock is held as often as can be counted; DeadlockError for a wait without a limit\n"
+             "that would never end, as threads wait for each other or the owner is gone;\n" FL_ENDLESS_WAIT_DOC
              "\n"
-             "Mirrors threading.RLock.acquire, which does not return True where a signal handler\n"
-             "took the lock during the wait.");
+             "Mirrors threading.RLock.acquire, which waits for ever in a deadlock, and does not\n"
+             "return True where a signal handler took the lock during the wait.");
 
 PyDoc_STRVAR(rlock_release_doc,
              "release($self, /)\n"

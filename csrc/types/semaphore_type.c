@@ -10,6 +10,12 @@ fl_semaphore_key(PyObject *self)
     return fl_semaphore_core(self);
 }
 
+PyObject *
+fl_semaphore_of_key(const void *key)
+{
+    return (PyObject *)((char *)key - offsetof(fl_semaphore_object, sema));
+}
+
 /* ---- the inside ---- */
 
 static const fl_inside inside;

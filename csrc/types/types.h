@@ -52,6 +52,13 @@ fl_rlock_core(PyObject *self)
     return &((fl_rlock_object *)self)->mutex;
 }
 
+/* Returns the RLock that the mutex lies in. */
+static inline PyObject *
+fl_rlock_of(const void *mutex)
+{
+    return (PyObject *)((char *)mutex - offsetof(fl_rlock_object, mutex));
+}
+
 /* Returns the object behind `self`, which is a Condition. */
 static inline fl_condition_object *
 fl_condition_of(PyObject *self)
@@ -91,6 +98,11 @@ int fl_condition_stock_init(fl_state *state);
 const void *fl_event_key(PyObject *self);
 const void *fl_semaphore_key(PyObject *self);
 const void *fl_barrier_key(PyObject *self);
+
+/* Return the object that the key is of: a borrowed reference. */
+PyObject *fl_event_of_key(const void *key);
+PyObject *fl_semaphore_of_key(const void *key);
+PyObject *fl_barrier_of_key(const void *key);
 
 /* Makes an RLock; `type` is exactly our type.  Returns a new reference, or NULL with an exception. */
 PyObject *fl_rlock_create(PyTypeObject *type);

@@ -43,8 +43,8 @@ LOCK_BUGS = [
     Bug(
         "a designated waiter that finds the lock held stays designated",
         WORD,
-        "            waiter->designated = false;\n            return true;",
-        "            return true;",
+        "            waiter->designated = false;\n            waiter->kind = kind;",
+        "            waiter->kind = kind;",
         "mutex-three",
     ),
     Bug(
@@ -144,7 +144,7 @@ LOCK_BUGS = [
     Bug(
         "a thread waits for the recursive mutex that its signal handler has taken",
         "core/rmutex.c",
-        "fl_rmutex_owner(mutex) != waiter->thread && fl_word_mark_parked",
+        "fl_rmutex_owner(mutex) != waiter->thread &&\n           fl_word_mark_parked",
         "fl_word_mark_parked",
         "rmutex-handler",
     ),
@@ -198,15 +198,15 @@ LOCK_BUGS = [
     Bug(
         "a waiter whose signal handler runs goes to the lock's queue",
         COND,
-        "ctx->lock.ops && !waiter->polling && !waiter->wants_no_lock",
-        "ctx->lock.ops && !waiter->wants_no_lock",
+        "ctx->moves && !waiter->polling && !waiter->wants_no_lock",
+        "ctx->moves && !waiter->wants_no_lock",
         "cond-handler-notifies",
     ),
     Bug(
         "a waiter that does not want the lock goes to its queue",
         COND,
-        "ctx->lock.ops && !waiter->polling && !waiter->wants_no_lock",
-        "ctx->lock.ops && !waiter->polling",
+        "ctx->moves && !waiter->polling && !waiter->wants_no_lock",
+        "ctx->moves && !waiter->polling",
         "cond-adopt",
     ),
     Bug(

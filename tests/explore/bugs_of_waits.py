@@ -218,22 +218,22 @@ WAITS = [
     Bug(
         "a thread that ends keeps its serial",
         "core/thread.c",
-        "    free(record);\n    fl_thread_serial = 0;\n",
-        "    free(record);\n",
+        "    own_record = NULL;\n    fl_thread_serial = 0;\n",
+        "    own_record = NULL;\n",
         "thread-registry",
     ),
     Bug(
         "serials are given without the registry's mutex",
         "core/thread.c",
-        "    lock_registry();\n    last_serial += FL_THREAD_SERIAL_STEP; /* U2 */\n",
-        "    last_serial += FL_THREAD_SERIAL_STEP; /* U2 */\n    lock_registry();\n",
+        "    fl_thread_lock_registry();\n    last_serial += FL_THREAD_SERIAL_STEP; /* U2 */\n",
+        "    last_serial += FL_THREAD_SERIAL_STEP; /* U2 */\n    fl_thread_lock_registry();\n",
         "thread-registry",
     ),
     Bug(
         "the registry of the child has the parent's threads",
         "core/thread.c",
-        "    registry = own;\n    if (own) {",
-        "    if (own && !own->prev && !own->next) {",
+        "        registry[i] = NULL;\n    }\n    if (own_record) {",
+        "    }\n    if (own_record && registry[0] == own_record) {",
         "fork-event",
     ),
     Bug(

@@ -27,14 +27,14 @@ CALLS = {
     "lock": (
         "fl_bucket_lock",
         "pthread_mutex_lock",
-        "lock_registry",
+        "fl_thread_lock_registry",
         "FL_BEGIN_CRITICAL_SECTION",
         *KERNEL,
     ),
     "unlock": (
         "fl_bucket_unlock",
         "pthread_mutex_unlock",
-        "unlock_registry",
+        "fl_thread_unlock_registry",
         "FL_END_CRITICAL_SECTION",
         *KERNEL,
     ),

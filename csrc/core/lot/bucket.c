@@ -6,17 +6,19 @@
 #include "platform/cpu.h"
 #include "platform/fatal.h"
 
-/* 2 ** 10 buckets of one cache line each.  A bucket's list holds only those who are blocked now, so this is plenty for
- * a thousand blocked threads with a key each.  Of its 64 KiB only fork() touches all. */
-enum { BUCKET_BITS = 10, BUCKET_COUNT = 1 << BUCKET_BITS };
-
 /* How often the mutex of a bucket is tried, with ever longer pauses, before the thread sleeps for it: a microsecond or
  * two in all. */
 enum { TRIES = 14 };
 
-static fl_bucket buckets[BUCKET_COUNT];
+static fl_bucket buckets[FL_BUCKET_COUNT];
 
 /* ---- buckets ---- */
+
+fl_bucket *
+fl_bucket_at(int number)
+{
+    return &buckets[number];
+}
 
 fl_bucket *
 fl_bucket_of(const void *key)
@@ -24,7 +26,7 @@ fl_bucket_of(const void *key)
     /* Fibonacci hashing: addresses of objects differ in their middle bits, and a multiplication carries those to the
      * top. */
     const uint64_t golden_ratio = UINT64_C(0x9E3779B97F4A7C15);
-    return &buckets[((uint64_t)(uintptr_t)key * golden_ratio) >> (64 - BUCKET_BITS)];
+    return &buckets[((uint64_t)(uintptr_t)key * golden_ratio) >> (64 - FL_BUCKET_BITS)];
 }
 
 void
@@ -82,6 +84,32 @@ fl_bucket_unlock_both(fl_bucket *a, fl_bucket *b)
     }
 }
 
+void
+fl_buckets_lock_all(void)
+{
+    for (int i = 0; i < FL_BUCKET_COUNT; i++) {
+        fl_bucket_lock(&buckets[i]);
+    }
+}
+
+void
+fl_buckets_unlock_all(void)
+{
+    for (int i = 0; i < FL_BUCKET_COUNT; i++) {
+        fl_bucket_unlock(&buckets[i]);
+    }
+}
+
+void
+fl_buckets_visit(void (*visit)(void *ctx, fl_bucket *bucket), void *ctx)
+{
+    for (int i = 0; i < FL_BUCKET_COUNT; i++) {
+        fl_bucket_lock(&buckets[i]);
+        visit(ctx, &buckets[i]);
+        fl_bucket_unlock(&buckets[i]);
+    }
+}
+
 /* ---- queues; everything here under the bucket's mutex ---- */
 
 fl_waiter **
@@ -133,6 +161,16 @@ last_not_younger(fl_waiter *head, int64_t since_ns)
     return back;
 }
 
+/* Says in the record of the waiter's thread where the thread stands (U5). */
+static inline void
+stand(fl_waiter *waiter, fl_bucket *bucket)
+{
+    if (waiter->kind == FL_FOR_RMUTEX && waiter->standing) {
+        waiter->standing->waiter = waiter;
+        fl_store_relaxed_ptr(&waiter->standing->bucket, bucket);
+    }
+}
+
 bool
 fl_bucket_put_in(fl_bucket *bucket, fl_waiter *waiter, const void *key)
 {
@@ -159,6 +197,7 @@ fl_bucket_put_in(fl_bucket *bucket, fl_waiter *waiter, const void *key)
     else {
         (*link)->tail = waiter;
     }
+    stand(waiter, bucket);
     assert(is_consistent(link, key));
     return *link == waiter;
 }
@@ -171,6 +210,7 @@ fl_bucket_take_out(fl_bucket *bucket, fl_waiter *waiter)
     fl_waiter *next = waiter->next;
     assert(waiter->queued);
     waiter->queued = false;
+    stand(waiter, NULL);
     if (waiter != head) {
         waiter->prev->next = next;
         if (next) {
@@ -197,29 +237,13 @@ int
 fl_buckets_init(void)
 {
     static int ready; /* so many are: none is set up twice */
-    for (; ready < BUCKET_COUNT; ready++) {
+    for (; ready < FL_BUCKET_COUNT; ready++) {
         int error = pthread_mutex_init(&buckets[ready].mutex, NULL);
         if (error) {
             return error;
         }
     }
     return 0;
-}
-
-void
-fl_buckets_before_fork(void)
-{
-    for (int i = 0; i < BUCKET_COUNT; i++) {
-        fl_bucket_lock(&buckets[i]);
-    }
-}
-
-void
-fl_buckets_after_fork_in_parent(void)
-{
-    for (int i = 0; i < BUCKET_COUNT; i++) {
-        fl_bucket_unlock(&buckets[i]);
-    }
 }
 
 /* Rebuilds a bucket from the waiters that belong to the calling thread, in their order. */
@@ -249,7 +273,7 @@ keep_own(fl_bucket *bucket)
 void
 fl_buckets_after_fork_in_child(void)
 {
-    for (int i = 0; i < BUCKET_COUNT; i++) {
+    for (int i = 0; i < FL_BUCKET_COUNT; i++) {
         keep_own(&buckets[i]);
         fl_bucket_unlock(&buckets[i]);
     }

@@ -1,5 +1,5 @@
-/* The parking lot's table: buckets, and in them the FIFOs of the keys.  For core/lot/ and core/fork.c.  The rules, L1
- * to L9, are in core/lot/parking_lot.h. */
+/* The parking lot's table: buckets, and in them the FIFOs of the keys.  For core/lot/, core/deadlock.c and core/fork.c.
+ * The rules, L1 to L9, are in core/lot/parking_lot.h. */
 
 #ifndef FL_BUCKET_H
 #define FL_BUCKET_H
@@ -17,6 +17,14 @@ typedef struct {
     fl_spin_history back_offs;   /* of the locks whose keys lead here */
     fl_atomic_u64 designated_ns; /* when a waiter was last designated here: core/lot/give_way.h */
 } fl_bucket;
+
+/* 2 ** 10 buckets of one cache line each.  A bucket's list holds only those who are blocked now, so this is plenty for
+ * a thousand blocked threads with a key each.  Of its 64 KiB all are touched by a fork and
+ * by a look at all waits only. */
+enum { FL_BUCKET_COUNT = 1 << FL_BUCKET_BITS };
+
+/* The bucket of that number, from 0. */
+fl_bucket *fl_bucket_at(int number);
 
 /* The bucket that the key leads to. */
 fl_bucket *fl_bucket_of(const void *key);
@@ -42,14 +50,19 @@ void fl_bucket_unlock_both(fl_bucket *a, fl_bucket *b);
 /* Locks and returns the bucket that the waiter is, or was last, queued in. */
 fl_bucket *fl_bucket_lock_of(fl_waiter *waiter);
 
+/* The same for all buckets.  That takes some 20 us. */
+void fl_buckets_lock_all(void);
+void fl_buckets_unlock_all(void);
+
+/* Takes the mutex of one bucket after the other, and calls `visit` with each. */
+void fl_buckets_visit(void (*visit)(void *ctx, fl_bucket *bucket), void *ctx);
+
 /* Sets the table up.  Called before anything else here, by one thread at a time; again where that or a later step of
  * the setting up has failed.  Returns 0 or an errno value. */
 int fl_buckets_init(void);
 
-/* For core/fork.c.  The first takes all mutexes, the others release them, so that the child finds whole queues.  In the
- * child the third takes every waiter out but those of the calling thread, which has some where it forks in poll(). */
-void fl_buckets_before_fork(void);
-void fl_buckets_after_fork_in_parent(void);
+/* For core/fork.c, in the child of a fork that was made with all buckets locked, so that the queues are whole.  Takes
+ * every waiter out but those of the calling thread, which has some where it forks in poll().  Unlocks all. */
 void fl_buckets_after_fork_in_child(void);
 
 /* The rest is called under the bucket's mutex. */

@@ -169,12 +169,16 @@ history_of(fl_waiter *waiter)
     return &fl_bucket_of_waiter(waiter)->history;
 }
 
-/* Sleeps, detached, until the waiter is unparked, has left its queue or has to poll. */
+/* Sleeps, detached, until the waiter is unparked, has left its queue or has to poll.  Looks at the goal first, unless
+ * that is NULL. */
 static fl_wait_result
-sleep_detached(fl_waiter *waiter, int64_t *deadline_ns, bool interruptible)
+sleep_detached(fl_waiter *waiter, int64_t *deadline_ns, bool interruptible, const fl_lot_goal *goal)
 {
     if ((waiter->is_first || waiter->is_woken_with_all) && !waiter->was_interrupted) {
         fl_spin_for_wake(&waiter->parker, history_of(waiter), *deadline_ns);
+    }
+    if (goal && goal->look && !fl_parker_is_woken(&waiter->parker) && goal->look(goal->ctx)) {
+        return FL_WAIT_DEADLOCKED;
     }
     for (;;) {
         fl_sleep_result slept = fl_parker_sleep(&waiter->parker, *deadline_ns, interruptible);
@@ -237,9 +241,12 @@ sleep_for(fl_waiter *waiter, int64_t *deadline_ns, fl_blocker *blocker, const fl
 {
     fl_wait_result result;
     do {
-        result = sleep_detached(waiter, deadline_ns, fl_blocker_is_interruptible(blocker));
+        result = sleep_detached(waiter, deadline_ns, fl_blocker_is_interruptible(blocker), goal);
         if (result != FL_WAIT_UNPARKED) {
             return result;
+        }
+        if (waiter->deadlocked) {
+            return FL_WAIT_DEADLOCKED;
         }
         if (blocker && !holds_something(waiter)) {
             fl_spin_for_runtime(waiter->waker);
@@ -362,18 +369,40 @@ fl_lot_requeue(const void *from, const void *to, size_t most, fl_requeue_fn *dec
 
 /* ---- looking ---- */
 
-size_t
-fl_lot_walk(const void *key, void (*visit)(void *ctx, const fl_waiter *waiter), void *ctx)
+/* Under the bucket's mutex. */
+static size_t
+walk_queue(const fl_waiter *head, void (*visit)(void *ctx, const fl_waiter *waiter), void *ctx)
 {
     size_t count = 0;
-    fl_bucket *bucket = fl_bucket_of(key);
-    fl_bucket_lock(bucket);
-    for (fl_waiter *waiter = *fl_bucket_queue(bucket, key); waiter; waiter = waiter->next) {
+    for (const fl_waiter *waiter = head; waiter; waiter = waiter->next) {
         if (visit) {
             visit(ctx, waiter);
         }
         count++;
     }
+    return count;
+}
+
+size_t
+fl_lot_walk(const void *key, void (*visit)(void *ctx, const fl_waiter *waiter), void *ctx)
+{
+    fl_bucket *bucket = fl_bucket_of(key);
+    fl_bucket_lock(bucket);
+    size_t count = walk_queue(*fl_bucket_queue(bucket, key), visit, ctx);
     fl_bucket_unlock(bucket);
+    return count;
+}
+
+size_t
+fl_lot_walk_all(void (*visit)(void *ctx, const fl_waiter *waiter), void *ctx)
+{
+    size_t count = 0;
+    fl_buckets_lock_all();
+    for (int i = 0; i < FL_BUCKET_COUNT; i++) {
+        for (const fl_waiter *head = fl_bucket_at(i)->queues; head; head = head->next_queue) {
+            count += walk_queue(head, visit, ctx);
+        }
+    }
+    fl_buckets_unlock_all();
     return count;
 }

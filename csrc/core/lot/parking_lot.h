@@ -29,8 +29,9 @@
  *     under a thread (greenlets) may run there.
  * L6  Under a bucket's mutex there is no call of the runtime, no allocation and no sleep.  Mutexes are taken in this
  *     order: buckets by their addresses, then the registry of threads, then the mutex that a parker may have.  A
- *     requeue holds two buckets.  A fork holds all buckets and the registry.  A thread that wakes a polling waiter
- *     holds a bucket and a parker's mutex (L7).  Nothing else holds two mutexes of the core.
+ *     requeue holds two buckets.  A fork and core/deadlock.c hold all buckets and the registry; the latter
+ *     holds one bucket and the registry as well.  A thread that wakes a polling waiter holds a bucket and a parker's
+ *     mutex (L7).  Nothing else holds two mutexes of the core.
  * L7  A waiter that is polling is woken under the mutex.  So a fork in its poll() finds it queued or woken, never in
  *     between.
  * L8  A thread may take a waiter out and keep it as `owed`, to wake it when the thread has detached.  The thread does
@@ -60,6 +61,7 @@ typedef enum {
     FL_WAIT_TIMED_OUT,   /* the deadline passed first; it has left the queue */
     FL_WAIT_INTERRUPTED, /* poll() has run and returned true; it has left the queue */
     FL_WAIT_GIVEN_UP,    /* poll() returned false; it has left the queue, or was unparked while poll() ran */
+    FL_WAIT_DEADLOCKED,  /* it was taken out, as it would have waited for ever: core/deadlock.h */
 } fl_wait_result;
 
 /* Queues the idle waiter for `key` if `validate(ctx)` returns true.  `validate` runs under the bucket's mutex and may
@@ -76,6 +78,10 @@ typedef struct {
     const void *key;
     bool (*validate)(void *ctx);
     void *ctx;
+
+    /* NULL, or called before each sleep for the goal, detached and with no mutex: looks whether the wait can end.  True
+     * if it has taken the waiter out; then the wait ends as FL_WAIT_DEADLOCKED. */
+    bool (*look)(void *ctx);
 } fl_lot_goal;
 
 /* Sleeps as fl_lot_sleep does, for a goal (NULL: none).  A waiter that goes back to its goal's queue does so without
@@ -126,6 +132,10 @@ size_t fl_lot_requeue(const void *from, const void *to, size_t most, fl_requeue_
 /* Calls `visit`, unless it is NULL, for each waiter of `key` in its order, under the bucket's mutex.  Returns how many
  * they are.  For tests and debugging.  Does not block for longer than a queue operation. */
 size_t fl_lot_walk(const void *key, void (*visit)(void *ctx, const fl_waiter *waiter), void *ctx);
+
+/* Does the same for the waiters of all keys, with all buckets locked: what it shows is true of one moment.  Takes some
+ * 20 us, and others wait meanwhile. */
+size_t fl_lot_walk_all(void (*visit)(void *ctx, const fl_waiter *waiter), void *ctx);
 
 /* Returns how many wait for `key`: a figure that may be out of date when the caller looks at it. */
 static inline size_t

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/thread.h"
+#include "platform/clock.h"
 
 /* Field by field: the parker is set up by itself, and the links are written when the waiter is queued. */
 int
@@ -16,6 +17,11 @@ fl_waiter_init(fl_waiter *waiter, bool keeps_place)
     waiter->designated = false;
     waiter->gives_way = false;
     waiter->polling = false;
+    waiter->deadlocked = false;
+    waiter->may_fail = false;
+    waiter->kind = FL_FOR_NOTHING;
+    waiter->deadline_ns = FL_DEADLINE_NEVER;
+    waiter->runtime = NULL;
     waiter->is_first = false;
     waiter->is_woken_with_all = false;
     waiter->wants_no_lock = false;
@@ -26,6 +32,7 @@ fl_waiter_init(fl_waiter *waiter, bool keeps_place)
     waiter->on_leave = NULL;
     waiter->keeps_place = keeps_place;
     waiter->thread = fl_thread_register();
+    waiter->standing = fl_thread_standing();
     waiter->since_ns = 0;
     return waiter->thread ? fl_parker_init(&waiter->parker) : ENOMEM;
 }
@@ -46,6 +53,9 @@ fl_waiter_begin(fl_waiter *storage, const fl_blocker *blocker)
             free(waiter);
         }
         return NULL;
+    }
+    if (waiter) {
+        waiter->runtime = fl_blocker_runtime(blocker);
     }
     return waiter;
 }

@@ -15,10 +15,22 @@
 #include <stdint.h>
 
 #include "core/blocker.h"
+#include "core/thread.h"
 #include "park/park.h"
 #include "platform/atomic.h"
 
 typedef struct fl_waiter fl_waiter;
+
+/* What the key of a waiter is: which of the primitives. */
+typedef enum {
+    FL_FOR_NOTHING, /* it has not been queued yet */
+    FL_FOR_MUTEX,
+    FL_FOR_RMUTEX, /* the word of a recursive mutex: whoever holds that has to release it */
+    FL_FOR_COND,
+    FL_FOR_EVENT,
+    FL_FOR_SEMA,
+    FL_FOR_BARRIER,
+} fl_wait_kind;
 
 typedef enum {
     FL_STAYS,           /* timeouts only: the waiter stays queued, from now on without a deadline */
@@ -43,8 +55,10 @@ struct fl_waiter {
     bool handed_off; /* the unparker has given it the primitive */
     bool designated; /* the unparker relies on it to try the lock: core/lock_word.h */
     bool wants_no_lock; /* it does not want the lock of its condition: a notification wakes it, and never requeues it */
-    bool gives_way; /* it queues for a lock that is free, to leave it to the designated waiter: core/lot/give_way.h */
-    bool polling;   /* its thread runs code of the runtime: it can be unparked, but not sent to a lock's queue (L7) */
+    bool gives_way;  /* it queues for a lock that is free, to leave it to the designated waiter: core/lot/give_way.h */
+    bool polling;    /* its thread runs code of the runtime: it can be unparked, but not sent to a lock's queue (L7) */
+    bool deadlocked; /* it was taken out because it would wait for ever: core/deadlock.h */
+    fl_wait_kind kind; /* of the key; changes with it */
 
     uint64_t waker; /* the serial of the thread that has unparked it, for core/lot/spin.h */
     uint32_t place; /* a note of the unparker: its place among those that were unparked together */
@@ -57,7 +71,11 @@ struct fl_waiter {
     bool was_interrupted;   /* its wait takes long, so it does not spin again */
     bool is_woken_with_all; /* all that wait for its key are unparked in one step, so it may spin without being first */
     bool keeps_place;       /* it stays queued while an interruption is dealt with (L5) */
+    bool may_fail;          /* its thread can do without what it waits for: a deadlock ends the wait */
     uint64_t thread;        /* the owner's serial */
+    fl_standing *standing;  /* of its thread (U5); NULL in some tests */
+    int64_t deadline_ns;    /* of the wait for the key; means nothing once the waiter is notified */
+    const void *runtime;    /* which of several, where there are such: fl_blocker */
     int64_t since_ns;       /* when it was first queued, for fairness; 0 before; a notification sets it anew (L9) */
     fl_parker parker;
 };

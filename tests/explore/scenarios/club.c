@@ -14,6 +14,17 @@ club_is_recursive(void)
     club.lock = scene_recursive(&club.recursive);
 }
 
+void
+club_begin(void)
+{
+    if (club.lock.ops == &fl_rmutex_ops) {
+        scene_begin();
+    }
+    else {
+        scene_begin_numbered();
+    }
+}
+
 static fl_atomic_u64 *
 word(void)
 {

@@ -31,6 +31,10 @@ extern scene_club club;
 void club_is_plain(void);
 void club_is_recursive(void);
 
+/* As scene_begin_numbered or, where the lock is recursive, scene_begin: whoever waits for such a lock looks whether the
+ * registry knows its owner. */
+void club_begin(void);
+
 /* For all scenarios. */
 void club_check(void);
 void club_at_rest(void);

@@ -7,7 +7,7 @@
 static void
 one_makes_one_uses(int thread)
 {
-    scene_begin_numbered();
+    club_begin();
     if (thread == 0) {
         EX_CHECK(club_visit_to_use(FL_DEADLINE_NEVER));
     }
@@ -42,7 +42,7 @@ EX_SCENARIO(cond_two_recursive) = {
 static void
 both_make_and_use(int thread)
 {
-    scene_begin_numbered();
+    club_begin();
     for (int i = 0; i < 2; i++) {
         if (thread == 0) {
             EX_CHECK(club_visit_to_use(FL_DEADLINE_NEVER));
@@ -71,7 +71,7 @@ EX_SCENARIO(cond_again) = {
 static void
 two_use(int thread)
 {
-    scene_begin_numbered();
+    club_begin();
     if (thread < 2) {
         EX_CHECK(club_visit_to_use(FL_DEADLINE_NEVER));
     }
@@ -107,7 +107,7 @@ EX_SCENARIO(cond_two_wait_recursive) = {
 static void
 two_make(int thread)
 {
-    scene_begin_numbered();
+    club_begin();
     if (thread == 0) {
         EX_CHECK(club_visit_to_use(FL_DEADLINE_NEVER));
         EX_CHECK(club_visit_to_use(FL_DEADLINE_NEVER));
@@ -134,7 +134,7 @@ EX_SCENARIO(cond_two_notify) = {
 static void
 notify_all_at_once(int thread)
 {
-    scene_begin_numbered();
+    club_begin();
     if (thread < 2) {
         EX_CHECK(club_visit_to_use(FL_DEADLINE_NEVER));
     }
@@ -167,7 +167,7 @@ notify_all_beside_another(int thread)
         notify_all_at_once(thread);
         return;
     }
-    scene_begin_numbered();
+    club_begin();
     club_enter();
     scene_pause();
     club_leave(FL_WAKE_ONE);
@@ -207,7 +207,7 @@ at_end_both(void)
 static void
 put_or_get(int thread)
 {
-    scene_begin_numbered();
+    club_begin();
     for (int i = 0; i < (thread == 0 ? 2 : 1); i++) {
         club_enter();
         if (thread == 0) {
@@ -245,7 +245,7 @@ EX_SCENARIO(cond_both) = {
 static void
 give_way(int thread)
 {
-    scene_begin_numbered();
+    club_begin();
     club_enter();
     if (thread == 0) {
         scene_rlock(&club.recursive);
@@ -280,7 +280,7 @@ EX_SCENARIO(cond_give_way) = {
 static void
 wait_deep(int thread)
 {
-    scene_begin_numbered();
+    club_begin();
     club_enter();
     if (thread == 0) {
         scene_rlock(&club.recursive);

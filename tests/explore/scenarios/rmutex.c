@@ -44,7 +44,7 @@ static void
 lock_twice(int thread)
 {
     (void)thread;
-    scene_begin_numbered();
+    scene_begin();
     scene_rlock(&mutex);
     scene_rlock(&mutex);
     be_inside(2);
@@ -61,7 +61,7 @@ EX_SCENARIO(rmutex_two) = {
     .threads = 2,
     .run = lock_twice,
     CHECKS,
-    .quick = {.preemptions = 5, .lapses = 1, .failures = 1},
+    .quick = {.preemptions = 3, .lapses = 1, .failures = 1},
     .full = {.preemptions = EX_UNLIMITED, .lapses = 2, .failures = 1},
 };
 
@@ -122,7 +122,7 @@ keep_in_handler(int thread)
 static void
 one_keeps_it_in_handler(int thread)
 {
-    scene_begin_numbered();
+    scene_begin();
     if (thread == 0) {
         scene_interruptible(keep_in_handler);
     }

@@ -79,6 +79,7 @@ scene_begin(void)
 {
     scene_runtime *runtime = &scene_runtimes[ex_self()];
     runtime->base = runtime->back = (fl_blocker){.poll = poll, .detach = detach, .attach = attach};
+    runtime->base.may_fail = true; /* and `back` may not */
     attach(&runtime->base);
     while (fl_thread_register() == 0) { /* it lacks memory */
     }
@@ -363,7 +364,7 @@ scene_check_word(fl_atomic_u64 *word)
     bool any_tries = false, any_comes = false;
     for (int i = 0; i < count; i++) {
         const fl_waiter *waiter = waiters[i];
-        if (waiter->waker != 0 && waiter->key == word) {
+        if (waiter->key == word) {
             designated += waiter->designated;
             any_comes |= is_on_its_way(waiter, word);
             any_tries |= is_on_its_way(waiter, word) && is_thread_at(waiter->thread, word);

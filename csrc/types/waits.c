@@ -1,0 +1,236 @@
+#include "types/waits.h"
+
+#include "core/deadlock.h"
+#include "core/lock_word.h"
+#include "core/lot/parking_lot.h"
+#include "core/thread.h"
+#include "platform/clock.h"
+#include "types/types.h"
+
+/* A copy of what a waiter says.  The waiter may be gone when the mutexes are free again. */
+typedef struct {
+    uint64_t thread, owner; /* serials */
+    PyObject *object;       /* a reference; NULL where it belongs to another interpreter */
+    int64_t since_ns, deadline_ns;
+} wait_copy;
+
+/* A list that has its room before the mutexes are taken: under them nothing is allocated. */
+typedef struct {
+    wait_copy *items;
+    size_t count, room;
+    const void *runtime;
+} copies;
+
+/* The object that the waiter waits for, a borrowed reference. */
+static PyObject *
+object_of(const fl_waiter *waiter)
+{
+    switch (waiter->kind) {
+        case FL_FOR_MUTEX:
+            return (PyObject *)((char *)waiter->key - offsetof(fl_lock_object, mutex));
+        case FL_FOR_RMUTEX:
+            return fl_rlock_of(waiter->key);
+        case FL_FOR_COND:
+            return (PyObject *)((char *)waiter->key - offsetof(fl_condition_object, cond));
+        case FL_FOR_EVENT:
+            return fl_event_of_key(waiter->key);
+        case FL_FOR_SEMA:
+            return fl_semaphore_of_key(waiter->key);
+        case FL_FOR_BARRIER:
+            return fl_barrier_of_key(waiter->key);
+        case FL_FOR_NOTHING:
+            break;
+    }
+    return NULL;
+}
+
+/* Notes the waiter, under its bucket's mutex, if there is room.  The object lives: a thread that is queued for it has a
+ * reference.  To count one more needs nothing but to be attached to the object's interpreter. */
+static void
+note(copies *list, const fl_waiter *waiter, uint64_t owner)
+{
+    if (list->count < list->room) {
+        list->items[list->count] = (wait_copy){
+            .thread = waiter->thread,
+            .owner = owner,
+            .object = waiter->runtime == list->runtime ? Py_XNewRef(object_of(waiter)) : NULL,
+            .since_ns = waiter->since_ns,
+            .deadline_ns = waiter->notified ? FL_DEADLINE_NEVER : waiter->deadline_ns,
+        };
+    }
+    list->count++;
+}
+
+/* Whether all waiters fitted; if not, forgets those that did, and makes room for as many as there were and a few more.
+ * Returns 1, 0 where the caller is to walk again, or -1 with an exception. */
+static int
+has_all(copies *list)
+{
+    if (list->items && list->count <= list->room) {
+        return 1;
+    }
+    size_t noted = list->count < list->room ? list->count : list->room;
+    for (size_t i = 0; i < noted; i++) {
+        Py_XDECREF(list->items[i].object);
+    }
+    size_t room = list->count + list->count / 4 + 16;
+    wait_copy *items = PyMem_Realloc(list->items, room * sizeof *items);
+    if (items == NULL) {
+        list->count = 0;
+        PyErr_NoMemory();
+        return -1;
+    }
+    *list = (copies){.items = items, .room = room, .runtime = list->runtime};
+    return 0;
+}
+
+static void
+discard(copies *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        Py_XDECREF(list->items[i].object);
+    }
+    PyMem_Free(list->items);
+}
+
+/* ---- as Python's objects ---- */
+
+enum { LIVES, HAS_ENDED, STAYED_BEHIND };
+
+static PyObject *
+seconds(int64_t ns)
+{
+    return PyFloat_FromDouble((double)ns / 1e9);
+}
+
+/* The tuple that the header describes; NULL with an exception. */
+static PyObject *
+tuple_of(const wait_copy *wait, int64_t now_ns)
+{
+    uint64_t owner = wait->owner ? fl_thread_ident(wait->owner) : 0;
+    int fate = LIVES;
+    if (wait->owner && owner == 0) {
+        owner = fl_thread_ended_ident(wait->owner);
+        fate = fl_thread_is_left_behind(wait->owner) ? STAYED_BEHIND : HAS_ENDED;
+    }
+    bool timed = wait->deadline_ns != FL_DEADLINE_NEVER;
+    PyObject *timeout = timed ? seconds(wait->deadline_ns - wait->since_ns) : Py_NewRef(Py_None);
+    PyObject *waited = seconds(now_ns - wait->since_ns);
+    PyObject *tuple = NULL;
+    if (timeout && waited) {
+        tuple = Py_BuildValue("(KOKiOO)",
+                              (unsigned long long)fl_thread_ident(wait->thread),
+                              wait->object ? wait->object : Py_None,
+                              (unsigned long long)owner,
+                              fate,
+                              waited,
+                              timeout);
+    }
+    Py_XDECREF(timeout);
+    Py_XDECREF(waited);
+    return tuple;
+}
+
+static PyObject *
+as_python(const copies *list)
+{
+    int64_t now_ns = fl_clock_now_ns();
+    PyObject *result = PyList_New((Py_ssize_t)list->count);
+    for (size_t i = 0; result && i < list->count; i++) {
+        PyObject *tuple = tuple_of(&list->items[i], now_ns);
+        if (tuple == NULL) {
+            Py_CLEAR(result);
+            break;
+        }
+        PyList_SET_ITEM(result, (Py_ssize_t)i, tuple);
+    }
+    return result;
+}
+
+/* ---- all waits ---- */
+
+static void
+note_any(void *arg, const fl_waiter *waiter)
+{
+    bool owned = waiter->kind == FL_FOR_RMUTEX;
+    note(arg, waiter, owned ? fl_word_holder(fl_load_relaxed_u64((fl_atomic_u64 *)waiter->key)) : 0);
+}
+
+PyObject *
+fl_waits_list(void)
+{
+    copies list = {.runtime = PyInterpreterState_Get()};
+    int complete;
+    do {
+        (void)fl_lot_walk_all(note_any, &list);
+        complete = has_all(&list);
+    } while (complete == 0);
+    PyObject *result = complete < 0 ? NULL : as_python(&list);
+    discard(&list);
+    return result;
+}
+
+/* ---- a deadlock ---- */
+
+static void
+note_edge(void *arg, const fl_waiter *waiter, uint64_t owner)
+{
+    note(arg, waiter, owner);
+}
+
+/* The list begins with the calling thread's own wait. */
+static void
+begin_with_own(copies *list, PyObject *rlock, int64_t since_ns)
+{
+    wait_copy own = {
+        .thread = fl_thread_self(),
+        .owner = fl_rmutex_owner(fl_rlock_core(rlock)),
+        .object = Py_NewRef(rlock),
+        .since_ns = since_ns,
+        .deadline_ns = FL_DEADLINE_NEVER,
+    };
+    if (list->room) {
+        list->items[0] = own;
+    }
+    else {
+        Py_DECREF(rlock);
+    }
+    list->count = 1;
+}
+
+/* Fills the list with the cycle, or with the one wait whose owner is gone.  Returns whether there is either; -1 with an
+ * exception. */
+static int
+find_deadlock(copies *list, PyObject *rlock, int64_t since_ns)
+{
+    for (;;) {
+        begin_with_own(list, rlock, since_ns);
+        bool found = fl_deadlock_walk(fl_rlock_core(rlock), note_edge, list) != 0 ||
+                     fl_deadlock_is_gone(fl_rmutex_owner(fl_rlock_core(rlock)));
+        int complete = has_all(list);
+        if (complete != 0) {
+            return complete < 0 ? -1 : found;
+        }
+    }
+}
+
+int
+fl_waits_raise_deadlock(PyObject *rlock, int64_t since_ns)
+{
+    copies list = {.runtime = PyInterpreterState_Get()};
+    int found = find_deadlock(&list, rlock, since_ns);
+    if (found == 1) {
+        PyObject *waits = as_python(&list);
+        PyObject *make = waits ? PyMapping_GetItemString(fl_state_of(rlock)->waits, "deadlock_error") : NULL;
+        PyObject *error = make ? PyObject_CallOneArg(make, waits) : NULL;
+        if (error) {
+            PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+        }
+        Py_XDECREF(error);
+        Py_XDECREF(make);
+        Py_XDECREF(waits);
+        found = -1;
+    }
+    discard(&list);
+    return found;
+}

@@ -1,0 +1,23 @@
+/* Waits as Python's objects: what pyfastlock.waits() shows, and what a DeadlockError tells. */
+
+#ifndef FL_WAITS_H
+#define FL_WAITS_H
+
+#include "py/compat.h"
+
+/* Returns a list with a tuple for each thread that waits for an object of ours, in any interpreter; or NULL with an
+ * exception.  The tuple is (thread's ident, object, owner's ident, fate, seconds, timeout):
+ *   object    what it waits for; None where that belongs to another interpreter
+ *   owner     0 where nobody, or nobody known, holds that
+ *   fate      what has become of the owner: 0 it lives, 1 it has ended, 2 it did not come along in a fork
+ *   seconds   how long it has waited; for a lock after a notification, since that
+ *   timeout   how many seconds the whole wait may last, or None
+ * Runs no Python code while others are held up. */
+PyObject *fl_waits_list(void);
+
+/* For a thread whose wait for `rlock`, since `since_ns`, has ended as a deadlock.  Returns -1 with a DeadlockError, or
+ * another exception where that cannot be made; 0 where the deadlock is over, and the thread can wait again.  Runs
+ * Python code. */
+int fl_waits_raise_deadlock(PyObject *rlock, int64_t since_ns);
+
+#endif
