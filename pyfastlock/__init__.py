@@ -20,6 +20,7 @@ from pyfastlock._core import (
     get_ident,
 )
 from pyfastlock._patch import patch, patched, unpatch, unreached
+from pyfastlock._waits import DeadlockError, Wait, waits
 
 __all__ = [
     "TIMEOUT_MAX",
@@ -27,14 +28,17 @@ __all__ = [
     "BoundedSemaphore",
     "BrokenBarrierError",
     "Condition",
+    "DeadlockError",
     "Event",
     "Lock",
     "RLock",
     "Semaphore",
+    "Wait",
     "__version__",
     "get_ident",
     "patch",
     "patched",
     "unpatch",
     "unreached",
+    "waits",
 ]

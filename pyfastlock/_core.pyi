@@ -28,6 +28,11 @@ def _waiters(primitive: Lock | RLock | Condition | Event | Semaphore | Barrier, 
     For tests.  A notified waiter of a Condition may be queued on its lock.
     """
 
+def _waits() -> list[tuple[int, Any, int, int, float, float | None]]:
+    """Return what pyfastlock._waits makes waits() of: a list with a tuple for each thread that is
+    queued on an object of one of these types.
+    """
+
 class _LockMeta(ABCMeta): ...
 
 @final
@@ -130,12 +135,13 @@ class RLock(metaclass=_LockMeta):
 
         Raises ValueError for a timeout that is negative or NaN, or given with
         blocking=False; OverflowError for one above TIMEOUT_MAX or where the
-        lock is held as often as can be counted;
+        lock is held as often as can be counted; DeadlockError for a wait without a limit
+        that would never end, as threads wait for each other or the owner is gone;
         and, while the interpreter ends, PythonFinalizationError (RuntimeError before
         Python 3.13) for a wait without a limit that nobody can end any more.
 
-        Mirrors threading.RLock.acquire, which does not return True where a signal handler
-        took the lock during the wait.
+        Mirrors threading.RLock.acquire, which waits for ever in a deadlock, and does not
+        return True where a signal handler took the lock during the wait.
         """
     def release(self) -> None:
         """Undo one acquire() of the calling thread; the last one makes the lock free.
@@ -234,7 +240,8 @@ class Condition:
         handler raised leaves the notification to another waiter.
 
         Raises RuntimeError where the lock is not held; ValueError for NaN;
-        OverflowError for a timeout above TIMEOUT_MAX;
+        OverflowError for a timeout above TIMEOUT_MAX; DeadlockError where a thread has
+        ended with the lock, which nobody can take back then;
         and, while the interpreter ends, PythonFinalizationError (RuntimeError before
         Python 3.13) for a wait without a limit that nobody can end any more.
 

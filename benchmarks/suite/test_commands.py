@@ -11,6 +11,7 @@ import pytest
 
 import compare
 import curves
+import deadlocks
 import fairness
 import imports
 import instructions
@@ -193,6 +194,14 @@ def test_signals_prints_a_line_for_each_wait(capsys: pytest.CaptureFixture[str])
     waits = [f"{kind}{timed}" for kind in signals.WAITS for timed in ("", ", timed")]
     assert [line.split(" | ")[0] for line in table[2:]] == [f"| {wait}" for wait in waits]
     assert f" of {3 * len(waits)} " in summary
+
+
+def test_deadlocks_prints_a_line_for_each_size(capsys: pytest.CaptureFixture[str]) -> None:
+    deadlocks.main(["--quick"])
+    lines = capsys.readouterr().out.splitlines()[1:]
+    names = [line[:28].strip() for line in lines]
+    assert names == ["a cycle of 2 threads", "waits() of 10 threads"]
+    assert all(0 < float(figure) < 60_000 for line in lines for figure in line[28:].split())
 
 
 @pytest.mark.parametrize("name", ["ping_pong", "contended", "barrier", "broadcast"])

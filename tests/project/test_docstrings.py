@@ -21,7 +21,9 @@ import pyfastlock
 STUB = Path(__file__).resolve().parents[2] / "pyfastlock" / "_core.pyi"
 
 CLASSES = ("Lock", "RLock", "Condition", "Event", "Semaphore", "BoundedSemaphore", "Barrier")
-FUNCTIONS = ("patch", "patched", "unpatch", "unreached")
+FUNCTIONS = ("patch", "patched", "unpatch", "unreached", "waits")
+SHOWN = ("Wait", "DeadlockError")
+"""Classes that a program gets from us and does not make; `threading` has nothing like them."""
 ALSO = {"__enter__", "__exit__", "__getstate__"}
 """What is documented of the names with an underscore, beside those that `threading` has."""
 
@@ -37,7 +39,7 @@ NO_EXCEPTION = {
     "Lock._at_fork_reinit", "RLock._at_fork_reinit", "Condition._at_fork_reinit",
     "Event._at_fork_reinit", "RLock._is_owned", "RLock._recursion_count", "Condition._is_owned",
     "Condition.__getstate__", "Event.__getstate__", "Semaphore.__getstate__",
-    "Barrier.__getstate__", "unpatch", "unreached",
+    "Barrier.__getstate__", "unpatch", "unreached", "waits",
 }  # fmt: skip
 """What raises nothing of its own, whatever it is given."""
 
@@ -80,7 +82,7 @@ def doc(name: str) -> str:
 
 
 def test_all_names_are_tried() -> None:
-    assert {*CLASSES, *FUNCTIONS, "BrokenBarrierError", "TIMEOUT_MAX", "__version__"} == {
+    assert {*CLASSES, *FUNCTIONS, *SHOWN, "BrokenBarrierError", "TIMEOUT_MAX", "__version__"} == {
         *pyfastlock.__all__
     } - {"get_ident"}
     assert len(NAMES) > 60
@@ -106,6 +108,15 @@ def test_every_argument_is_named(name: str) -> None:
         return
     described = re.findall(r"^((?:\w+, )*\w+): ", doc(name), re.MULTILINE)
     assert ", ".join(described).split(", ") == (arguments or [""])
+
+
+@pytest.mark.parametrize(
+    ("shown", "attributes"),
+    [(pyfastlock.Wait, pyfastlock.Wait.__slots__), (pyfastlock.DeadlockError, ("cycle",))],
+)
+def test_what_is_shown_names_its_attributes(shown: type, attributes: tuple[str, ...]) -> None:
+    described = re.findall(r"^(\w+): ", inspect.getdoc(shown) or "", re.MULTILINE)
+    assert described == list(attributes)
 
 
 @pytest.mark.parametrize("name", NAMES)

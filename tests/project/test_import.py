@@ -14,6 +14,7 @@ OURS = {
     "pyfastlock._methods",
     "pyfastlock._neighbours",
     "pyfastlock._patch",
+    "pyfastlock._waits",
 }
 
 SCRIPT = """
