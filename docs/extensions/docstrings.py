@@ -129,8 +129,8 @@ def signature(
     path = name.removeprefix("pyfastlock.")
     if path == "patched":
         return "()", "contextlib.AbstractContextManager[None]"
-    if what not in ("class", "method"):
-        return None
+    if what not in ("class", "method") or path == "Wait":
+        return None  # Python code has its own
     name = path + (".__init__" if what == "class" else "")
     function = stub().get(name) or stub().get(name.replace("Bounded", ""))
     if function is None:
