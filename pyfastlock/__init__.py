@@ -20,7 +20,7 @@ from pyfastlock._core import (
     get_ident,
 )
 from pyfastlock._patch import patch, patched, unpatch, unreached
-from pyfastlock._waits import DeadlockError, Wait, waits
+from pyfastlock._waits import DeadlockError, Wait, deadlocks, waits
 
 __all__ = [
     "TIMEOUT_MAX",
@@ -35,6 +35,7 @@ __all__ = [
     "Semaphore",
     "Wait",
     "__version__",
+    "deadlocks",
     "get_ident",
     "patch",
     "patched",

@@ -98,6 +98,35 @@ def waits() -> "list[Wait]":
     return [wait_of(raw) for raw in _waits()]
 
 
+def deadlocks() -> "list[tuple[Wait, ...]]":
+    """Return the deadlocks of RLocks that exist at this moment, each as DeadlockError.cycle has it.
+
+    There are some where PYFASTLOCK_DEADLOCKS=off is in the environment, and where no wait of a
+    cycle may fail.
+    """
+    from pyfastlock._core import _waits
+
+    stuck = {
+        raw[0]: (wait_of(raw), raw[3]) for raw in _waits() if raw[2] and raw[5] is None
+    }  # by thread; without a timeout, and with an owner
+    found: list[tuple[Wait, ...]] = []
+    seen: set[int] = set()
+    for first in stuck:
+        chain: list[Wait] = []
+        thread: int | None = first
+        while thread in stuck and thread not in seen:
+            seen.add(thread)
+            wait, fate = stuck[thread]
+            chain.append(wait)
+            thread = wait.owner if fate == LIVES else None
+            if fate != LIVES:
+                found.append((wait,))
+        threads = [wait.thread for wait in chain]
+        if thread in threads:
+            found.append(tuple(chain[threads.index(thread) :]))
+    return found
+
+
 def wait_of(raw: "Raw") -> Wait:
     thread, lock, owner, fate, seconds, timeout = raw
     return Wait(

@@ -16,7 +16,7 @@ from concurrency import in_child, kick_main, on_signal, queued, run_script
 from support import DEADLINE, SETTLE, held_elsewhere, parked, run_in_thread, start, wait_until
 
 import pyfastlock
-from pyfastlock import DeadlockError, Wait, waits
+from pyfastlock import DeadlockError, Wait, deadlocks, waits
 
 MAKERS: dict[str, Callable[[], Any]] = {
     "RLock": pyfastlock.RLock,
@@ -605,9 +605,19 @@ def test_waits_while_threads_come_and_go() -> None:
     assert all(thread.join() for thread in threads)
 
 
-def test_waits_takes_no_arguments() -> None:
+@pytest.mark.parametrize("look", [waits, deadlocks])
+def test_looks_take_no_arguments(look: Callable[..., object]) -> None:
     with pytest.raises(TypeError):
-        waits(1)  # type: ignore[call-arg]
+        look(1)
+
+
+def test_no_deadlock_is_left() -> None:
+    lock = pyfastlock.RLock()
+    with lock:
+        waiter = start(lock.acquire)
+        parked(lock)
+        assert deadlocks() == []
+    waiter.join()
 
 
 # ---- switched off ----
@@ -625,8 +635,24 @@ OFF = """
         threading.Thread(target=body, args=(number,), daemon=True).start()
     while len(pyfastlock.waits()) < 2:
         pass
+    def waits_beside():
+        locks[0].acquire()
+    def ends():
+        beside.acquire()
+    beside = pyfastlock.RLock()
+    ended = threading.Thread(target=ends)
+    ended.start()
+    ended.join()
+    for target in (waits_beside, beside.acquire):
+        threading.Thread(target=target, daemon=True).start()
+    while len(pyfastlock.waits()) < 4:
+        pass
     threading.Event().wait(0.1)
-    assert len(pyfastlock.waits()) == 2
+    assert len(pyfastlock.waits()) == 4
+    alone, cycle = sorted(pyfastlock.deadlocks(), key=len)
+    assert len(alone) == 1 and alone[0].lock is beside, alone
+    assert [wait.owner for wait in cycle] == [wait.thread for wait in reversed(cycle)], cycle
+    assert {id(wait.lock) for wait in cycle} == {id(lock) for lock in locks}
     os._exit(0)
     """
 

@@ -21,7 +21,7 @@ import pyfastlock
 STUB = Path(__file__).resolve().parents[2] / "pyfastlock" / "_core.pyi"
 
 CLASSES = ("Lock", "RLock", "Condition", "Event", "Semaphore", "BoundedSemaphore", "Barrier")
-FUNCTIONS = ("patch", "patched", "unpatch", "unreached", "waits")
+FUNCTIONS = ("patch", "patched", "unpatch", "unreached", "waits", "deadlocks")
 SHOWN = ("Wait", "DeadlockError")
 """Classes that a program gets from us and does not make; `threading` has nothing like them."""
 ALSO = {"__enter__", "__exit__", "__getstate__"}
@@ -39,7 +39,7 @@ NO_EXCEPTION = {
     "Lock._at_fork_reinit", "RLock._at_fork_reinit", "Condition._at_fork_reinit",
     "Event._at_fork_reinit", "RLock._is_owned", "RLock._recursion_count", "Condition._is_owned",
     "Condition.__getstate__", "Event.__getstate__", "Semaphore.__getstate__",
-    "Barrier.__getstate__", "unpatch", "unreached", "waits",
+    "Barrier.__getstate__", "unpatch", "unreached", "waits", "deadlocks",
 }  # fmt: skip
 """What raises nothing of its own, whatever it is given."""
 
