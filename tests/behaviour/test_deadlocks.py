@@ -195,25 +195,53 @@ def test_a_wait_for_a_notification_is_no_deadlock() -> None:
     check_free(outer, inner)
 
 
-@pytest.mark.parametrize("notified", [True, False], ids=["notified", "timed out"])
-def test_taking_a_lock_back_never_fails(notified: bool) -> None:
+def test_taking_a_lock_back_never_fails() -> None:
     """Then another thread of the cycle gets the error, even if it waited before."""
     outer, cond = pyfastlock.RLock(), pyfastlock.Condition()
 
     def body() -> bool:
         with outer, cond:
-            return cond.wait(DEADLINE if notified else SETTLE * 10)
+            return cond.wait(DEADLINE)
 
     waiter = start(body)
     parked(cond)
     with cond:
-        if notified:
-            cond.notify()
+        cond.notify()
         with pytest.raises(DeadlockError) as caught:
             outer.acquire()
         assert [wait.lock for wait in caught.value.cycle] == [outer, cond._lock]
-    assert waiter.join() is notified
+    assert waiter.join() is True
     check_free(outer, cond)
+
+
+SHORT = [SETTLE * 4**n for n in range(6)]
+"""On a busy machine a short wait may be over before another thread has its lock."""
+
+
+def test_taking_a_lock_back_after_a_timeout_never_fails() -> None:
+    def attempt(timeout: float) -> bool:
+        """Whether the main thread got the lock before the wait was over."""
+        outer, cond = pyfastlock.RLock(), pyfastlock.Condition()
+        is_over = threading.Event()
+
+        def body() -> None:
+            with outer:
+                with cond:
+                    assert not cond.wait(timeout)
+                    is_over.set()
+
+        waiter = start(body)
+        wait_until(lambda: queued(cond) == 1 or is_over.is_set())
+        with cond:
+            in_time = not is_over.is_set()
+            if in_time:
+                with pytest.raises(DeadlockError):
+                    outer.acquire()
+        waiter.join()
+        check_free(outer, cond)
+        return in_time
+
+    assert any(attempt(timeout) for timeout in SHORT)
 
 
 def test_a_plain_lock_has_no_owner() -> None:
@@ -338,13 +366,12 @@ def test_many_owners_end_while_many_wait() -> None:
             taker.join()
 
 
-def orphan(cond: Any, notifies: bool = True) -> None:
-    """A thread takes the lock, notifies if it is to, and ends."""
+def orphan(cond: Any) -> None:
+    """A thread takes the lock, notifies, and ends."""
 
     def body() -> None:
         cond.acquire()
-        if notifies:
-            cond.notify()
+        cond.notify()
 
     thread = threading.Thread(target=body)
     thread.start()
@@ -374,17 +401,37 @@ def test_a_lock_that_is_taken_back_has_no_owner_any_more(timeout: float | None) 
 
 
 def test_a_wait_that_has_timed_out_finds_no_owner() -> None:
-    cond = pyfastlock.Condition()
+    def attempt(timeout: float) -> bool:
+        """Whether another thread got the lock before the wait was over."""
+        cond = pyfastlock.Condition()
+        is_over = threading.Event()
 
-    def body() -> None:
-        cond.acquire()
-        cond.wait(SETTLE)
+        def body() -> None:
+            cond.acquire()
+            parked(cond._lock)
+            try:
+                cond.wait(timeout)
+            finally:
+                is_over.set()
+            cond.release()
 
-    waiter = start(body)
-    parked(cond)
-    orphan(cond, notifies=False)
-    with pytest.raises(DeadlockError, match="has ended"):
-        waiter.join()
+        def take_and_end() -> bool:
+            cond.acquire()
+            in_time = not is_over.is_set()
+            wait_until(lambda: queued(cond) == 0)
+            return in_time
+
+        waiter = start(body)
+        wait_until(cond._lock.locked)
+        in_time = run_in_thread(take_and_end)
+        if in_time:
+            with pytest.raises(DeadlockError, match="has ended"):
+                waiter.join()
+        else:
+            waiter.join()
+        return bool(in_time)
+
+    assert any(attempt(timeout) for timeout in SHORT)
 
 
 def test_acquire_restore_finds_no_owner() -> None:
