@@ -37,9 +37,15 @@ class Done(Exception):
 
 def held(lock: pyfastlock.Lock | pyfastlock.RLock) -> pyfastlock.Lock | pyfastlock.RLock:
     """Returns the lock, taken by another thread for good."""
-    thread = threading.Thread(target=lock.acquire)
-    thread.start()
-    thread.join()
+    is_held = threading.Event()
+
+    def hold() -> None:
+        lock.acquire()
+        is_held.set()
+        threading.Event().wait()  # an owner that ends would be noticed
+
+    threading.Thread(target=hold, daemon=True).start()
+    is_held.wait()
     return lock
 
 

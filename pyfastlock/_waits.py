@@ -8,10 +8,11 @@ import sys
 TYPE_CHECKING = False  # `typing` costs more to import than all the rest of the package
 if TYPE_CHECKING:
     from typing import Any
-
-    Raw = tuple[int, Any, int, int, float, float | None]
 else:
     Any = object
+
+Raw = tuple[int, Any, int, int, float, float | None]
+"""A wait in the C code's list: csrc/types/waits.h."""
 
 
 class Wait:

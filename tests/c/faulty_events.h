@@ -11,12 +11,6 @@ queue_others(scene *self, const void *key)
     queue_all(self->others, OTHERS, key);
 }
 
-static inline bool
-agree_to_sema(void *ctx)
-{
-    return fl_sema_ops.mark_parked(ctx, NULL, true);
-}
-
 /* ---- the event ---- */
 
 static inline void
@@ -120,7 +114,7 @@ set_up_awaited_permits(scene *self)
     for (int i = 0; i < OTHERS; i++) {
         CHECK_EQUAL(fl_waiter_init(&self->others[i], false), 0);
         self->others[i].since_ns = JUST_CAME;
-        CHECK(fl_lot_enqueue(&self->others[i], &self->sema, agree_to_sema, &self->sema));
+        CHECK(fl_lock_enqueue(&fl_sema_ops, &self->sema, &self->others[i]));
     }
 }
 

@@ -34,7 +34,7 @@ seek(void *arg)
 {
     seeker *self = arg;
     fake_blocker blocker = make_fake_blocker(false, NULL, NULL);
-    fl_lot_goal goal = {&key, is_taken, self};
+    fl_lot_goal goal = {&key, is_taken, self, NULL};
     self->result = fl_lot_sleep_for(&self->waiter, self->deadline_ns, &blocker.base, &goal);
     self->detaches = blocker.detaches;
     return NULL;

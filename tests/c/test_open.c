@@ -195,11 +195,12 @@ test_s6_word_is_final(void)
             CHECK_EQUAL(fl_sema_permits(&sema), permits[i]);
         }
         uint64_t word = sema.word;
+        fl_waiter waiter;
         CHECK(!fl_sema_try_acquire(&sema));
         CHECK(!fl_sema_release_fast(&sema, FL_SEMA_MAX));
         CHECK(!fl_sema_release(&sema, 1, FL_SEMA_MAX));
         CHECK(!fl_sema_release_slow(&sema, 1, FL_SEMA_MAX));
-        CHECK(!fl_sema_ops.mark_parked(&sema, NULL, true));
+        CHECK(!fl_sema_ops.mark_parked(&sema, &waiter, true));
         CHECK_EQUAL(fl_sema_ops.try_lock(&sema, NULL), FL_LOCK_OPENED);
         CHECK_EQUAL(fl_lock_wait(&fl_sema_ops, &sema, FL_DEADLINE_NEVER, NULL), FL_LOCK_OPENED);
         CHECK_EQUAL(sema.word, word);

@@ -112,16 +112,17 @@ static void
 test_s2_mark_parked(void)
 {
     fl_sema sema;
+    fl_waiter waiter;
     fl_sema_init(&sema, 1);
-    CHECK(!fl_sema_ops.mark_parked(&sema, NULL, true)); /* one is free */
+    CHECK(!fl_sema_ops.mark_parked(&sema, &waiter, true)); /* one is free */
     CHECK_WORD(&sema, 1, 0);
     CHECK(fl_sema_try_acquire(&sema));
-    CHECK(fl_sema_ops.mark_parked(&sema, NULL, true));
+    CHECK(fl_sema_ops.mark_parked(&sema, &waiter, true));
     CHECK_WORD(&sema, 0, 1);
-    CHECK(fl_sema_ops.mark_parked(&sema, NULL, true));
+    CHECK(fl_sema_ops.mark_parked(&sema, &waiter, true));
     CHECK_WORD(&sema, 0, 1);
     sema.word = WORD(1, 1);
-    CHECK(!fl_sema_ops.mark_parked(&sema, NULL, true));
+    CHECK(!fl_sema_ops.mark_parked(&sema, &waiter, true));
     CHECK_WORD(&sema, 1, 1);
 }
 
