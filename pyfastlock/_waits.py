@@ -108,7 +108,7 @@ def deadlocks() -> "list[tuple[Wait, ...]]":
     from pyfastlock._core import _waits
 
     stuck = {
-        raw[0]: (wait_of(raw), raw[3]) for raw in _waits() if raw[2] and raw[5] is None
+        raw[0]: (wait_of(raw), raw[3]) for raw in _waits() if (raw[2] or raw[3]) and raw[5] is None
     }  # by thread; without a timeout, and with an owner
     found: list[tuple[Wait, ...]] = []
     seen: set[int] = set()

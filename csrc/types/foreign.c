@@ -410,6 +410,8 @@ wait_as(fl_cond *cond, PyObject *lock, const methods *use, fl_waiter *waiter, in
     if (!blocker.base.poll(&blocker.base)) {
         return -1;
     }
+    waiter->deadline_ns = deadline_ns;
+    waiter->runtime = fl_blocker_runtime(&blocker.base);
     fl_cond_enqueue_for_notification(cond, waiter); /* F6 */
     PyObject *saved = PyObject_CallNoArgs(use->let_go.call);
     if (saved) {

@@ -195,9 +195,9 @@ def test_a_wait_for_a_notification_is_no_deadlock() -> None:
     check_free(outer, inner)
 
 
-def test_taking_a_lock_back_never_fails() -> None:
-    """Then another thread of the cycle gets the error, even if it waited before."""
-    outer, cond = pyfastlock.RLock(), pyfastlock.Condition()
+def check_that_taking_back_never_fails(cond: Any, inner: Any) -> None:
+    """Another thread of the cycle gets the error. `inner` is the RLock that the condition needs."""
+    outer = pyfastlock.RLock()
 
     def body() -> bool:
         with outer, cond:
@@ -207,11 +207,17 @@ def test_taking_a_lock_back_never_fails() -> None:
     parked(cond)
     with cond:
         cond.notify()
+        parked(inner)
         with pytest.raises(DeadlockError) as caught:
             outer.acquire()
-        assert [wait.lock for wait in caught.value.cycle] == [outer, cond._lock]
+        assert [wait.lock for wait in caught.value.cycle] == [outer, inner]
     assert waiter.join() is True
-    check_free(outer, cond)
+    check_free(outer, inner)
+
+
+def test_taking_a_lock_back_never_fails() -> None:
+    cond = pyfastlock.Condition()
+    check_that_taking_back_never_fails(cond, cond._lock)
 
 
 SHORT = [SETTLE * 4**n for n in range(6)]
@@ -465,22 +471,8 @@ class HandsOn:
 
 @pytest.mark.parametrize("in_c", [True, False], ids=["in C", "in Python"])
 def test_taking_back_a_foreign_lock_over_ours_never_fails(in_c: bool) -> None:
-    outer, lock = pyfastlock.RLock(), HandsOn(in_c)
-    cond = pyfastlock.Condition(lock)
-
-    def body() -> bool:
-        with outer, cond:
-            return cond.wait(DEADLINE)
-
-    waiter = start(body)
-    parked(cond)
-    with cond:
-        cond.notify()
-        parked(lock.inner)
-        with pytest.raises(DeadlockError):
-            outer.acquire()
-    assert waiter.join() is True
-    check_free(outer, lock.inner)
+    lock = HandsOn(in_c)
+    check_that_taking_back_never_fails(pyfastlock.Condition(lock), lock.inner)
 
 
 @pytest.mark.parametrize("in_c", [True, False], ids=["in C", "in Python"])
@@ -618,6 +610,24 @@ def test_waits_shows_every_type() -> None:
     for thread in threads.values():
         thread.join(DEADLINE)
     assert not {wait.name for wait in waits()} & set(found)
+
+
+def test_waits_shows_a_condition_over_a_foreign_lock() -> None:
+    cond = pyfastlock.Condition(HandsOn(in_c=False))
+
+    def body(timeout: float | None) -> None:
+        with cond:
+            cond.wait(timeout)
+
+    for timeout in (None, DEADLINE):
+        waiter = start(body, timeout)
+        parked(cond)
+        (wait,) = (wait for wait in waits() if wait.thread == waiter.thread.ident)
+        assert wait.lock is cond
+        assert (wait.timeout is None) is (timeout is None)
+        with cond:
+            cond.notify()
+        waiter.join()
 
 
 def test_waits_of_many() -> None:
