@@ -508,6 +508,7 @@ def test_a_notification_by_a_thread_that_has_not_the_lock() -> None:
                 lock.release()
                 assert taken.wait(DEADLINE)
                 parked(outer)
+                time.sleep(SETTLE)  # its look is over, and it sleeps
             return self.number > other
 
         def __sub__(self, other: int) -> LetsGo:
