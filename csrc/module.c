@@ -4,6 +4,7 @@
 #include "py/block.h"
 #include "py/bound.h"
 #include "py/method.h"
+#include "types/dump.h"
 #include "types/kind.h"
 #include "types/types.h"
 #include "types/waits.h"
@@ -171,7 +172,8 @@ init_state(PyObject *module, fl_state *state)
         return -1;
     }
     state->methods = contents_of("pyfastlock._methods");
-    state->waits = state->methods ? contents_of("pyfastlock._waits") : NULL;
+    state->dump_files = PyDict_New();
+    state->waits = state->dump_files && state->methods ? contents_of("pyfastlock._waits") : NULL;
     if (state->waits == NULL || fl_method_init(module, state) < 0 || fl_bound_init(module, state) < 0 ||
         fl_kind_init(module, state) < 0) {
         return -1;
@@ -196,6 +198,10 @@ module_exec(PyObject *module)
         return -1;
     }
     if (fl_py_block_init() < 0 || init_state(module, state) < 0) {
+        return -1;
+    }
+    fl_dump_functions_init();
+    if (PyModule_AddFunctions(module, fl_dump_functions) < 0) {
         return -1;
     }
     PyTypeObject *types[] = {
@@ -238,6 +244,7 @@ static int
 module_clear(PyObject *module)
 {
     fl_state *state = PyModule_GetState(module);
+    fl_dump_functions_clear(state);
 #define CLEAR(type, name) Py_CLEAR(state->name);
     FL_STATE_OBJECTS(CLEAR)
 #undef CLEAR

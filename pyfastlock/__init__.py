@@ -17,7 +17,12 @@ from pyfastlock._core import (
     RLock,
     Semaphore,
     __version__,
+    cancel_dump_locks_later,
+    dump_locks,
+    dump_locks_later,
     get_ident,
+    register,
+    unregister,
 )
 from pyfastlock._patch import patch, patched, unpatch, unreached
 from pyfastlock._waits import DeadlockError, Wait, deadlocks, waits
@@ -35,11 +40,16 @@ __all__ = [
     "Semaphore",
     "Wait",
     "__version__",
+    "cancel_dump_locks_later",
     "deadlocks",
+    "dump_locks",
+    "dump_locks_later",
     "get_ident",
     "patch",
     "patched",
+    "register",
     "unpatch",
     "unreached",
+    "unregister",
     "waits",
 ]

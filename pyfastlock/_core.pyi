@@ -2,7 +2,7 @@ from abc import ABCMeta
 from collections.abc import Callable
 from threading import BrokenBarrierError as BrokenBarrierError
 from types import TracebackType
-from typing import Any, Final, Protocol, TypeVar, final
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, final
 
 from typing_extensions import deprecated, disjoint_base
 
@@ -17,7 +17,75 @@ class _Lockable(Protocol):
     def acquire(self) -> Any: ...
     def release(self) -> Any: ...
 
+class _HasFileno(Protocol):
+    """A file object of an open file."""
+
+    def fileno(self) -> int: ...
+
+_File: TypeAlias = int | _HasFileno | None
+
 def get_ident() -> int: ...
+def dump_locks(file: _File = ...) -> None:
+    """Write who waits for which object of pyfastlock, and the deadlocks.
+
+    file: an object with a fileno() method, or a file descriptor; None: sys.stderr.
+
+    A line tells for each thread how many seconds it has waited, of how many if the wait has a
+    limit, for which object, which thread holds that, if that is known, and how many others wait
+    for it.  Threads have the identifiers that faulthandler prints.  The first 1024 waits are
+    shown.  waits() has the same as objects.
+
+    Raises OSError where the file cannot be written; for a bad argument what
+    faulthandler.dump_traceback raises, whose counterpart this is.
+    """
+
+def dump_locks_later(
+    timeout: float, repeat: bool = False, file: _File = ..., exit: bool = False
+) -> None:
+    """Do what dump_locks() does when `timeout` seconds have passed.
+
+    timeout: in seconds, more than 0.
+    repeat:  whether to do so again after each further `timeout` seconds.
+    file:    as for dump_locks().  It has to stay open until then.
+    exit:    whether to end the process then, by _exit(1).
+
+    A thread of C code writes, which needs no GIL: also where the interpreter is stuck.  A call
+    takes the place of the one before.  A forked child has no such thread.
+
+    Raises OSError where the file cannot be written, RuntimeError where no thread can be started,
+    and for a bad argument what faulthandler.dump_traceback_later raises, whose counterpart this
+    is.
+    """
+
+def cancel_dump_locks_later() -> None:
+    """Take back the last call of dump_locks_later(); do nothing where there is none.
+
+    Nothing is written afterwards.  It waits for a dump that is being written.  The counterpart
+    of faulthandler.cancel_dump_traceback_later.
+    """
+
+def register(signum: int, file: _File = ..., chain: bool = False) -> None:
+    """Do what dump_locks() does whenever the process gets the signal.
+
+    signum: the number of the signal: signal.SIGUSR1, for instance.
+    file:   as for dump_locks().  It has to stay open until unregister().
+    chain:  whether what the signal did before is done afterwards.
+
+    The signal's handler writes, which is C code and needs no GIL: also where the main thread
+    waits in C code, or the interpreter is stuck.  It goes on in forked children.
+
+    Raises OSError for a signal that cannot be handled and a file that cannot be written,
+    RuntimeError for the signal of a fault, and for a bad argument what faulthandler.register
+    raises, whose counterpart this is.
+    """
+
+def unregister(signum: int, /) -> bool:
+    """Take register() back: the signal does what it did before.
+
+    Returns whether the signal was registered.  For a bad argument it raises what
+    faulthandler.unregister raises, whose counterpart this is.
+    """
+
 def _set_patched(patched: object, /) -> None:
     """Say whether threading is patched: then the types of _thread and ours are the
     same to isinstance().  For patch() and unpatch().

@@ -305,3 +305,37 @@ fl_deadlock_walk(const void *word, fl_deadlock_visit_fn *visit, void *ctx)
     unlock_everything();
     return count;
 }
+
+/* ---- showing ---- */
+
+uint64_t
+fl_deadlock_owner(const fl_waiter *waiter)
+{
+    return waiter->kind == FL_FOR_RMUTEX ? owner_of(waiter) : 0;
+}
+
+bool
+fl_deadlock_is_edge(const fl_waiter *waiter)
+{
+    return stuck_waiter_of(waiter->thread) == waiter;
+}
+
+bool
+fl_deadlock_try_lock_everything(void)
+{
+    int naps = 200; /* 20 ms */
+    if (!fl_buckets_try_lock_all(&naps)) {
+        return false;
+    }
+    if (!fl_thread_try_lock_registry(&naps)) {
+        fl_buckets_unlock_all();
+        return false;
+    }
+    return true;
+}
+
+void
+fl_deadlock_unlock_everything(void)
+{
+    unlock_everything();
+}

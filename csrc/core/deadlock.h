@@ -70,4 +70,18 @@ typedef void fl_deadlock_visit_fn(void *ctx, const fl_waiter *waiter, uint64_t o
  * thread, and 0 if they do not: then the deadlock is over.  Takes some 50 us. */
 size_t fl_deadlock_walk(const void *word, fl_deadlock_visit_fn *visit, void *ctx);
 
+/* ---- for those who show waits ---- */
+
+/* The serial of the thread that holds what the waiter is queued for; 0 where nobody does, or nobody is known to.  Under
+ * the mutex of the waiter's bucket. */
+uint64_t fl_deadlock_owner(const fl_waiter *waiter);
+
+/* Whether the waiter is an edge: it is stuck, and its thread stands with it.  With everything locked. */
+bool fl_deadlock_is_edge(const fl_waiter *waiter);
+
+/* Tries for some milliseconds to lock everything, for a caller that may have interrupted who holds some of it.  Returns
+ * whether it has.  A signal handler may call these two. */
+bool fl_deadlock_try_lock_everything(void);
+void fl_deadlock_unlock_everything(void);
+
 #endif

@@ -3,6 +3,9 @@
 #include <pthread.h>
 
 #include "core/deadlock.h"
+#include "core/dump.h"
+#include "core/dump_later.h"
+#include "core/dump_signal.h"
 #include "core/lot/bucket.h"
 #include "core/lock_word.h"
 #include "core/lot/spin.h"
@@ -10,11 +13,13 @@
 #include "platform/atomic.h"
 #include "platform/fatal.h"
 
-/* The order is that of L6.  A thread that takes the registry's mutex holds no bucket's, so this does not deadlock with
+/* The order is that of L6, after the mutexes of the dumps, whose holders take no other one.  A thread that takes the registry's mutex holds no bucket's, so this does not deadlock with
  * it. */
 static void
 before_fork(void)
 {
+    fl_dump_later_before_fork();
+    fl_dump_signal_before_fork();
     fl_buckets_lock_all();
     fl_thread_before_fork();
 }
@@ -24,6 +29,8 @@ after_fork_in_parent(void)
 {
     fl_thread_after_fork_in_parent();
     fl_buckets_unlock_all();
+    fl_dump_signal_after_fork();
+    fl_dump_later_after_fork_in_parent();
 }
 
 /* The mutexes are unlocked here and not set up anew: this thread owns them, in the child as in the parent, and to set
@@ -39,6 +46,9 @@ after_fork_in_child(void)
     fl_thread_after_fork_in_child();
     fl_word_after_fork_in_child();
     fl_buckets_after_fork_in_child();
+    fl_dump_after_fork_in_child();
+    fl_dump_signal_after_fork();
+    fl_dump_later_after_fork_in_child();
 }
 
 static fl_atomic_u32 is_ready;

@@ -6,6 +6,7 @@
 #include "platform/atomic.h"
 #include "platform/compiler.h"
 #include "platform/fatal.h"
+#include "platform/nap.h"
 
 _Static_assert((FL_THREAD_SERIAL_STEP & (FL_THREAD_SERIAL_STEP - 1)) == 0, "U2: the low bits of a serial are 0");
 
@@ -55,6 +56,12 @@ void
 fl_thread_unlock_registry(void)
 {
     fl_must("pthread_mutex_unlock", pthread_mutex_unlock(&registry_mutex));
+}
+
+bool
+fl_thread_try_lock_registry(int *naps)
+{
+    return fl_try_with_naps(&registry_mutex, naps);
 }
 
 /* ---- under the registry's mutex ---- */
@@ -179,18 +186,29 @@ fl_thread_ident(uint64_t serial)
     return ident;
 }
 
-uint64_t
-fl_thread_ended_ident(uint64_t serial)
+fl_thread_fate
+fl_thread_find(uint64_t serial, uint64_t *ident)
 {
-    uint64_t ident = 0;
-    fl_thread_lock_registry();
+    const fl_thread_record *record = find(serial);
+    *ident = record ? record->ident : 0;
+    if (record) {
+        return FL_THREAD_LIVES;
+    }
     for (int i = 0; i < ENDED_MAX; i++) {
         if (ended[i].serial == serial) {
-            ident = ended[i].ident;
+            *ident = ended[i].ident;
         }
     }
+    return fl_thread_is_left_behind(serial) ? FL_THREAD_STAYED_BEHIND : FL_THREAD_HAS_ENDED;
+}
+
+fl_thread_fate
+fl_thread_ask(uint64_t serial, uint64_t *ident)
+{
+    fl_thread_lock_registry();
+    fl_thread_fate fate = fl_thread_find(serial, ident);
     fl_thread_unlock_registry();
-    return ident;
+    return fate;
 }
 
 fl_standing *

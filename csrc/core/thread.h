@@ -58,9 +58,15 @@ fl_thread_register(void)
  * registry's mutex. */
 uint64_t fl_thread_ident(uint64_t serial);
 
-/* Returns what fl_thread_ident would have returned for a thread that has ended, or did not come along in a fork; 0
- * where that is forgotten: only the last few are remembered.  Takes the registry's mutex. */
-uint64_t fl_thread_ended_ident(uint64_t serial);
+typedef enum { FL_THREAD_LIVES, FL_THREAD_HAS_ENDED, FL_THREAD_STAYED_BEHIND } fl_thread_fate;
+
+/* Returns what has become of the thread with that serial, which is not 0: it did not come along in a fork, for
+ * instance.  Writes its pthread_self() as an integer into `ident`, or 0 where it is gone and that is forgotten: of
+ * those that are gone only the last few are remembered.  Takes the registry's mutex. */
+fl_thread_fate fl_thread_ask(uint64_t serial, uint64_t *ident);
+
+/* Does the same for a caller that has the registry's mutex. */
+fl_thread_fate fl_thread_find(uint64_t serial, uint64_t *ident);
 
 /* The calling thread's standing (U5); NULL where the thread has no serial. */
 fl_standing *fl_thread_standing(void);
@@ -68,6 +74,9 @@ fl_standing *fl_thread_standing(void);
 /* Take and release the registry's mutex, for those who look at other threads' standings. */
 void fl_thread_lock_registry(void);
 void fl_thread_unlock_registry(void);
+
+/* Tries to take the registry's mutex, as fl_buckets_try_lock_all does. */
+bool fl_thread_try_lock_registry(int *naps);
 
 /* Returns the standing of the living thread with that serial, NULL where it has ended.  Under the registry's mutex,
  * and not to be used after it. */

@@ -131,6 +131,14 @@ fl_py_pause(void)
     Py_END_ALLOW_THREADS
 }
 
+void
+fl_py_detached(void (*work)(void *arg), void *arg)
+{
+    Py_BEGIN_ALLOW_THREADS
+    work(arg);
+    Py_END_ALLOW_THREADS
+}
+
 /* A pending call.  The runtime makes it in the thread that it takes for the main one. */
 static int
 note_main_thread(void *arg)

@@ -48,6 +48,9 @@ bool fl_py_is_alone(void);
 /* Detaches for a millisecond, so that other threads run.  Runs no signal handlers. */
 void fl_py_pause(void);
 
+/* Detaches, and calls `work` with `arg`, which may block, and touches nothing of the runtime. */
+void fl_py_detached(void (*work)(void *arg), void *arg);
+
 /* Tells the core which thread runs signal handlers, and whether there is a GIL.  For the module's execution.  Returns
  * 0, or -1 with an exception.  May run Python code: it imports modules. */
 int fl_py_block_init(void);

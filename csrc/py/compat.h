@@ -97,6 +97,27 @@ _Static_assert(FL_HAS_GIL == FL_RUNTIME_LOCK, "the core is compiled for this bui
 #define FL_EXIT_SIGNATURE "__exit__($self, /, *exc_info)\n"
 #endif
 
+/* How faulthandler parses the arguments of its functions, for dump_locks_later() and register(), and what it says of a
+ * bad file. */
+#if PY_VERSION_HEX >= 0x030F0000
+#define FL_LATER_FORMAT "O|pOp:dump_locks_later"
+#else
+#define FL_LATER_FORMAT "O|iOi:dump_locks_later"
+#endif
+#if PY_VERSION_HEX >= 0x030C0000
+#define FL_REGISTER_FORMAT "i|Op:register"
+#define FL_BAD_DESCRIPTOR "file is not a valid file descriptor"
+#else
+#define FL_REGISTER_FORMAT "i|Oi:register"
+#define FL_BAD_DESCRIPTOR "file is not a valid file descripter"
+#endif
+#if PY_VERSION_HEX >= 0x030E0000
+#define FL_NO_STDERR "lost sys.stderr"
+#else
+#define FL_NO_STDERR "unable to get sys.stderr"
+#endif
+#define FL_WARNS_OF_BOOL_DESCRIPTOR (PY_VERSION_HEX >= 0x030D0000)
+
 /* Takes the current exception away.  Returns a new reference to it, or NULL where none is set.  Below 3.12 it may run
  * Python code, which makes the exception's object. */
 static inline PyObject *

@@ -29,7 +29,8 @@ typedef struct {
  * methods                             a dict of what pyfastlock._methods has.  It is not the module's own dict, because
  *                                     at exit the interpreter empties modules while objects of ours are still used.
  * waits                               the same of pyfastlock._waits
- * originals                           a dict from "Class.name" to the method that fl_method_install put there */
+ * originals                           a dict from "Class.name" to the method that fl_method_install put there
+ * dump_files                          a dict with the files of dump_locks_later() and register() */
 #define FL_STATE_OBJECTS(X)                 \
     X(PyTypeObject, lock_type)              \
     X(PyTypeObject, rlock_type)             \
@@ -57,7 +58,8 @@ typedef struct {
     X(PyObject, broken_barrier_error)       \
     X(PyObject, methods)                    \
     X(PyObject, waits)                      \
-    X(PyObject, originals)
+    X(PyObject, originals)                  \
+    X(PyObject, dump_files)
 
 /* How many methods of a Condition are called by its other methods, or by a Condition that has it as its lock:
  * types/condition_replaced.c. */

@@ -1,7 +1,6 @@
 #include "types/waits.h"
 
 #include "core/deadlock.h"
-#include "core/lock_word.h"
 #include "core/lot/parking_lot.h"
 #include "core/thread.h"
 #include "platform/clock.h"
@@ -21,9 +20,8 @@ typedef struct {
     const void *runtime;
 } copies;
 
-/* The object that the waiter waits for, a borrowed reference. */
-static PyObject *
-object_of(const fl_waiter *waiter)
+PyObject *
+fl_waits_object(const fl_waiter *waiter)
 {
     switch (waiter->kind) {
         case FL_FOR_MUTEX:
@@ -53,7 +51,7 @@ note(copies *list, const fl_waiter *waiter, uint64_t owner)
         list->items[list->count] = (wait_copy){
             .thread = waiter->thread,
             .owner = owner,
-            .object = waiter->runtime == list->runtime ? Py_XNewRef(object_of(waiter)) : NULL,
+            .object = waiter->runtime == list->runtime ? Py_XNewRef(fl_waits_object(waiter)) : NULL,
             .since_ns = waiter->since_ns,
             .deadline_ns = waiter->notified ? FL_DEADLINE_NEVER : waiter->deadline_ns,
         };
@@ -95,8 +93,6 @@ discard(copies *list)
 
 /* ---- as Python's objects ---- */
 
-enum { LIVES, HAS_ENDED, STAYED_BEHIND };
-
 static PyObject *
 seconds(int64_t ns)
 {
@@ -107,12 +103,8 @@ seconds(int64_t ns)
 static PyObject *
 tuple_of(const wait_copy *wait, int64_t now_ns)
 {
-    uint64_t owner = wait->owner ? fl_thread_ident(wait->owner) : 0;
-    int fate = LIVES;
-    if (wait->owner && owner == 0) {
-        owner = fl_thread_ended_ident(wait->owner);
-        fate = fl_thread_is_left_behind(wait->owner) ? STAYED_BEHIND : HAS_ENDED;
-    }
+    uint64_t owner = 0;
+    fl_thread_fate fate = wait->owner ? fl_thread_ask(wait->owner, &owner) : FL_THREAD_LIVES;
     bool timed = wait->deadline_ns != FL_DEADLINE_NEVER;
     PyObject *timeout = timed ? seconds(wait->deadline_ns - wait->since_ns) : Py_NewRef(Py_None);
     PyObject *waited = seconds(now_ns - wait->since_ns);
@@ -122,7 +114,7 @@ tuple_of(const wait_copy *wait, int64_t now_ns)
                               (unsigned long long)fl_thread_ident(wait->thread),
                               wait->object ? wait->object : Py_None,
                               (unsigned long long)owner,
-                              fate,
+                              (int)fate,
                               waited,
                               timeout);
     }
@@ -152,8 +144,7 @@ as_python(const copies *list)
 static void
 note_any(void *arg, const fl_waiter *waiter)
 {
-    bool owned = waiter->kind == FL_FOR_RMUTEX;
-    note(arg, waiter, owned ? fl_word_holder(fl_load_relaxed_u64((fl_atomic_u64 *)waiter->key)) : 0);
+    note(arg, waiter, fl_deadlock_owner(waiter));
 }
 
 PyObject *

@@ -21,7 +21,19 @@ import pyfastlock
 STUB = Path(__file__).resolve().parents[2] / "pyfastlock" / "_core.pyi"
 
 CLASSES = ("Lock", "RLock", "Condition", "Event", "Semaphore", "BoundedSemaphore", "Barrier")
-FUNCTIONS = ("patch", "patched", "unpatch", "unreached", "waits", "deadlocks")
+FUNCTIONS = (
+    "patch",
+    "patched",
+    "unpatch",
+    "unreached",
+    "waits",
+    "deadlocks",
+    "dump_locks",
+    "dump_locks_later",
+    "cancel_dump_locks_later",
+    "register",
+    "unregister",
+)
 SHOWN = ("Wait", "DeadlockError")
 """Classes that a program gets from us and does not make; `threading` has nothing like them."""
 ALSO = {"__enter__", "__exit__", "__getstate__"}
@@ -40,6 +52,7 @@ NO_EXCEPTION = {
     "Event._at_fork_reinit", "RLock._is_owned", "RLock._recursion_count", "Condition._is_owned",
     "Condition.__getstate__", "Event.__getstate__", "Semaphore.__getstate__",
     "Barrier.__getstate__", "unpatch", "unreached", "waits", "deadlocks",
+    "cancel_dump_locks_later",
 }  # fmt: skip
 """What raises nothing of its own, whatever it is given."""
 

@@ -5,6 +5,7 @@
 #include "core/thread.h"
 #include "platform/cpu.h"
 #include "platform/fatal.h"
+#include "platform/nap.h"
 
 /* How often the mutex of a bucket is tried, with ever longer pauses, before the thread sleeps for it: a microsecond or
  * two in all. */
@@ -98,6 +99,20 @@ fl_buckets_unlock_all(void)
     for (int i = 0; i < FL_BUCKET_COUNT; i++) {
         fl_bucket_unlock(&buckets[i]);
     }
+}
+
+bool
+fl_buckets_try_lock_all(int *naps)
+{
+    for (int i = 0; i < FL_BUCKET_COUNT; i++) {
+        if (!fl_try_with_naps(&buckets[i].mutex, naps)) {
+            while (i > 0) {
+                fl_bucket_unlock(&buckets[--i]);
+            }
+            return false;
+        }
+    }
+    return true;
 }
 
 void

@@ -54,6 +54,10 @@ fl_bucket *fl_bucket_lock_of(fl_waiter *waiter);
 void fl_buckets_lock_all(void);
 void fl_buckets_unlock_all(void);
 
+/* Tries to take them all, in the same order, for a caller that may have interrupted who holds one.  It naps where one
+ * is taken, `*naps` times at most, which it counts down.  Returns whether it has them. */
+bool fl_buckets_try_lock_all(int *naps);
+
 /* Takes the mutex of one bucket after the other, and calls `visit` with each. */
 void fl_buckets_visit(void (*visit)(void *ctx, fl_bucket *bucket), void *ctx);
 

@@ -394,15 +394,22 @@ fl_lot_walk(const void *key, void (*visit)(void *ctx, const fl_waiter *waiter), 
 }
 
 size_t
-fl_lot_walk_all(void (*visit)(void *ctx, const fl_waiter *waiter), void *ctx)
+fl_lot_walk_locked(void (*visit)(void *ctx, const fl_waiter *waiter), void *ctx)
 {
     size_t count = 0;
-    fl_buckets_lock_all();
     for (int i = 0; i < FL_BUCKET_COUNT; i++) {
         for (const fl_waiter *head = fl_bucket_at(i)->queues; head; head = head->next_queue) {
             count += walk_queue(head, visit, ctx);
         }
     }
+    return count;
+}
+
+size_t
+fl_lot_walk_all(void (*visit)(void *ctx, const fl_waiter *waiter), void *ctx)
+{
+    fl_buckets_lock_all();
+    size_t count = fl_lot_walk_locked(visit, ctx);
     fl_buckets_unlock_all();
     return count;
 }

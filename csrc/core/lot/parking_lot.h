@@ -137,6 +137,9 @@ size_t fl_lot_walk(const void *key, void (*visit)(void *ctx, const fl_waiter *wa
  * 20 us, and others wait meanwhile. */
 size_t fl_lot_walk_all(void (*visit)(void *ctx, const fl_waiter *waiter), void *ctx);
 
+/* The same for a caller that has locked all buckets (core/deadlock.h). */
+size_t fl_lot_walk_locked(void (*visit)(void *ctx, const fl_waiter *waiter), void *ctx);
+
 /* Returns how many wait for `key`: a figure that may be out of date when the caller looks at it. */
 static inline size_t
 fl_lot_count(const void *key)
