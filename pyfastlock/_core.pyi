@@ -25,7 +25,7 @@ class _HasFileno(Protocol):
 _File: TypeAlias = int | _HasFileno | None
 
 def get_ident() -> int: ...
-def dump_locks(file: _File = ...) -> None:
+def dump_locks(file: _File = None) -> None:
     """Write who waits for which object of pyfastlock, and the deadlocks.
 
     file: an object with a fileno() method, or a file descriptor; None: sys.stderr.
@@ -40,7 +40,7 @@ def dump_locks(file: _File = ...) -> None:
     """
 
 def dump_locks_later(
-    timeout: float, repeat: bool = False, file: _File = ..., exit: bool = False
+    timeout: float, repeat: bool = False, file: _File = None, exit: bool = False
 ) -> None:
     """Do what dump_locks() does when `timeout` seconds have passed.
 
@@ -64,7 +64,7 @@ def cancel_dump_locks_later() -> None:
     of faulthandler.cancel_dump_traceback_later.
     """
 
-def register(signum: int, file: _File = ..., chain: bool = False) -> None:
+def register(signum: int, file: _File = None, chain: bool = False) -> None:
     """Do what dump_locks() does whenever the process gets the signal.
 
     signum: the number of the signal: signal.SIGUSR1, for instance.

@@ -26,7 +26,7 @@ static struct {
     copy items[ROOM];
 } table;
 
-static fl_dump_name_fn *name_of; /* set once, by fl_dump_init */
+static fl_dump_name_fn *name_of; /* V4; set once, by fl_dump_init */
 
 void
 fl_dump_init(fl_dump_name_fn *name)
@@ -56,6 +56,7 @@ copy_one(void *arg, const fl_waiter *waiter)
     table.count++;
 }
 
+/* V1, V2 */
 static bool
 copy_all(void)
 {

@@ -3,8 +3,8 @@
  * A signal handler may call it, in any thread, between any two instructions, and so may a thread without a runtime.  It
  * allocates nothing, runs nothing of the runtime, and waits for no thread without a limit.
  *
- * V1  What is shown existed in one instant: everything is locked while it is copied, as for a deadlock (D1).  Nothing is
- *     written then, because a file may block.
+ * V1  What is shown existed in one instant: everything is locked while it is copied, as for a deadlock (D1).  Nothing
+ *     is written then, because a file may block.
  * V2  The mutexes are tried, and not waited for.  The thread that the handler has interrupted may hold one of them, and
  *     goes on only when the handler returns.  Any other holder does a few steps.  So the dump tries for some
  *     milliseconds, in the order of L6, and gives up.

@@ -180,6 +180,7 @@ fl_dump_later(fl_dump_plan plan)
 
 /* ---- fork() ---- */
 
+/* Y2: it waits for nobody who writes. */
 void
 fl_dump_later_before_fork(void)
 {
@@ -192,6 +193,7 @@ fl_dump_later_after_fork_in_parent(void)
     unlock();
 }
 
+/* Y3 */
 void
 fl_dump_later_after_fork_in_child(void)
 {

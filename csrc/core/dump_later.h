@@ -1,7 +1,7 @@
 /* The watchdog: a thread that dumps (core/dump.h) when a time has passed.
  *
- * Y1  There is one watchdog at most: `current`, under the mutex.  Whoever takes `current` away ends that watchdog, waits
- *     for its end, and frees it.  One that has ended by itself stays `current` until then.
+ * Y1  There is one watchdog at most: `current`, under the mutex.  Whoever takes `current` away ends that watchdog,
+ *     waits for its end, and frees it.  One that has ended by itself stays `current` until then.
  * Y2  The mutex is held for a few steps only, and never while something is written: a fork takes it.  A write may block
  *     for ever.  So who ends a watchdog waits for its thread, and not for the mutex.
  * Y3  In the child of a fork there is no watchdog.  Its memory is not freed, because the condition variable in it may

@@ -14,7 +14,7 @@ enum { SIGNALS = NSIG };
 /* The settings of a signal: these, and its file descriptor, times FILE_STEP. */
 enum { REGISTERED = 1, CHAINS = 2, FILE_STEP = 4 };
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* X2 */
 static struct {
     fl_atomic_u32 settings;    /* X1 */
     struct sigaction previous; /* what the signal did before; constant while it is REGISTERED */
@@ -59,6 +59,7 @@ call_previous(int signum)
     }
 }
 
+/* X1 */
 static void
 handle(int signum)
 {
@@ -137,7 +138,7 @@ fl_dump_unregister_from(int signum, int fd)
     unlock();
 }
 
-/* ---- fork() ---- */
+/* ---- fork(); X3 ---- */
 
 void
 fl_dump_signal_before_fork(void)

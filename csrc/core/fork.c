@@ -13,8 +13,8 @@
 #include "platform/atomic.h"
 #include "platform/fatal.h"
 
-/* The order is that of L6, after the mutexes of the dumps, whose holders take no other one.  A thread that takes the registry's mutex holds no bucket's, so this does not deadlock with
- * it. */
+/* The order is that of L6, after the mutexes of the dumps, whose holders take no other one.  A thread that takes the
+ * registry's mutex holds no bucket's, so this does not deadlock with it. */
 static void
 before_fork(void)
 {

@@ -149,7 +149,7 @@ dump_detached(void *arg)
 }
 
 PyDoc_STRVAR(dump_locks_doc,
-             "dump_locks($module, /, file=sys.stderr)\n"
+             "dump_locks($module, /, file=None)\n"
              "--\n"
              "\n"
              "Write who waits for which object of pyfastlock, and the deadlocks.\n"
@@ -283,7 +283,7 @@ fl_dump_functions_clear(fl_state *state)
 }
 
 PyDoc_STRVAR(dump_locks_later_doc,
-             "dump_locks_later($module, /, timeout, repeat=False, file=sys.stderr, exit=False)\n"
+             "dump_locks_later($module, /, timeout, repeat=False, file=None, exit=False)\n"
              "--\n"
              "\n"
              "Do what dump_locks() does when `timeout` seconds have passed.\n"
@@ -369,7 +369,7 @@ check_signal(int signum)
 }
 
 PyDoc_STRVAR(register_doc,
-             "register($module, /, signum, file=sys.stderr, chain=False)\n"
+             "register($module, /, signum, file=None, chain=False)\n"
              "--\n"
              "\n"
              "Do what dump_locks() does whenever the process gets the signal.\n"
@@ -418,7 +418,9 @@ PyDoc_STRVAR(unregister_doc,
              "\n"
              "Take register() back: the signal does what it did before.\n"
              "\n"
-             "Returns whether the signal was registered.  For a bad argument it raises what\n"
+             "signum: the number of the signal.\n"
+             "\n"
+             "Returns whether the signal was registered.  Raises for a bad argument what\n"
              "faulthandler.unregister raises, whose counterpart this is.");
 
 static PyObject *

@@ -6,8 +6,8 @@
 #include "core/lot/waiter.h"
 #include "py/compat.h"
 
-/* The object that the waiter waits for, a borrowed reference.  Under the mutex of the waiter's bucket.  Does nothing but
- * read the waiter. */
+/* The object that the waiter waits for, a borrowed reference.  Under the mutex of the waiter's bucket.  Does nothing
+ * but read the waiter. */
 PyObject *fl_waits_object(const fl_waiter *waiter);
 
 /* Returns a list with a tuple for each thread that waits for an object of ours, in any interpreter; or NULL with an

@@ -25,6 +25,9 @@
 #undef pthread_key_create
 #undef pthread_setspecific
 #undef pthread_atfork
+#undef pthread_create
+#undef pthread_join
+#undef pthread_sigmask
 #undef pthread_mutex_trylock
 #undef pthread_cond_wait
 #undef pthread_cond_timedwait
@@ -198,6 +201,12 @@ faulty_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
     return fails(FAULTS_SCARCE, "pthread_atfork") ? ENOMEM : pthread_atfork(prepare, parent, child);
 }
 
+int
+faulty_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg)
+{
+    return fails(FAULTS_SCARCE, "pthread_create") ? EAGAIN : pthread_create(thread, attr, start, arg);
+}
+
 /* ---- EARLY ---- */
 
 long
@@ -338,6 +347,18 @@ int
 faulty_condattr_destroy(pthread_condattr_t *attr)
 {
     return fails(FAULTS_FATAL, "pthread_condattr_destroy") ? EINVAL : counted(pthread_condattr_destroy(attr), -1);
+}
+
+int
+faulty_join(pthread_t thread, void **result)
+{
+    return fails(FAULTS_FATAL, "pthread_join") ? EINVAL : pthread_join(thread, result);
+}
+
+int
+faulty_sigmask(int how, const sigset_t *set, sigset_t *old)
+{
+    return fails(FAULTS_FATAL, "pthread_sigmask") ? EINVAL : pthread_sigmask(how, set, old);
 }
 
 int

@@ -23,6 +23,7 @@ int faulty_condattr_init(pthread_condattr_t *attr);
 int faulty_key_create(pthread_key_t *key, void (*destructor)(void *));
 int faulty_setspecific(pthread_key_t key, const void *value);
 int faulty_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
+int faulty_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg);
 
 #define malloc(size) faulty_malloc(size)
 #define free(block) faulty_free(block)
@@ -32,6 +33,7 @@ int faulty_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(voi
 #define pthread_key_create(key, destructor) faulty_key_create(key, destructor)
 #define pthread_setspecific(key, value) faulty_setspecific(key, value)
 #define pthread_atfork(prepare, parent, child) faulty_atfork(prepare, parent, child)
+#define pthread_create(thread, attr, start, arg) faulty_create(thread, attr, start, arg)
 
 /* ---- EARLY; those that wait are FATAL, too ---- */
 
@@ -60,6 +62,8 @@ int faulty_cond_signal(pthread_cond_t *cond);
 int faulty_cond_destroy(pthread_cond_t *cond);
 int faulty_condattr_setclock(pthread_condattr_t *attr, clockid_t clock);
 int faulty_condattr_destroy(pthread_condattr_t *attr);
+int faulty_join(pthread_t thread, void **result);
+int faulty_sigmask(int how, const sigset_t *set, sigset_t *old);
 int faulty_once(pthread_once_t *once, void (*init)(void));
 int faulty_gettime(clockid_t clock, struct timespec *now);
 
@@ -70,6 +74,8 @@ int faulty_gettime(clockid_t clock, struct timespec *now);
 #define pthread_cond_destroy(cond) faulty_cond_destroy(cond)
 #define pthread_condattr_setclock(attr, clock) faulty_condattr_setclock(attr, clock)
 #define pthread_condattr_destroy(attr) faulty_condattr_destroy(attr)
+#define pthread_join(thread, result) faulty_join(thread, result)
+#define pthread_sigmask(how, set, old) faulty_sigmask(how, set, old)
 #define pthread_once(once, init) faulty_once(once, init)
 #define clock_gettime(clock, now) faulty_gettime(clock, now)
 

@@ -296,6 +296,16 @@ test_while_others_work(void)
 
 /* ---- later ---- */
 
+/* The sanitizers may be in the middle of something in other threads when a child begins.  ThreadSanitizer delivers what
+ * a handler raises when that has returned. */
+#if defined(__SANITIZE_THREAD__)
+enum { CHILDREN_START_THREADS = 0, HANDLERS_RAISE = 0 };
+#elif defined(__SANITIZE_ADDRESS__)
+enum { CHILDREN_START_THREADS = 0, HANDLERS_RAISE = 1 };
+#else
+enum { CHILDREN_START_THREADS = 1, HANDLERS_RAISE = 1 };
+#endif
+
 static fl_dump_plan
 plan_after_ms(int64_t ms)
 {
@@ -315,9 +325,11 @@ dump_in_child(void *arg)
 {
     (void)arg;
     fl_dump_cancel_later(); /* there is none to end */
-    CHECK_EQUAL(fl_dump_later(plan_after_ms(5)), 0);
-    read_until("0 threads wait for objects of pyfastlock\n");
-    fl_dump_cancel_later();
+    if (CHILDREN_START_THREADS) {
+        CHECK_EQUAL(fl_dump_later(plan_after_ms(5)), 0);
+        read_until("0 threads wait for objects of pyfastlock\n");
+        fl_dump_cancel_later();
+    }
 }
 
 static void
@@ -357,8 +369,12 @@ test_later_and_exit(void)
 {
     int status;
     open_pipe();
-    pid_t pid = fork();
+    pid_t pid = CHILDREN_START_THREADS ? fork() : 1;
     CHECK(pid >= 0);
+    if (pid == 1) {
+        close_pipe();
+        return;
+    }
     if (pid == 0) {
         fl_dump_plan plan = plan_after_ms(1);
         plan.exits = true;
@@ -377,7 +393,9 @@ static void
 dump_at_once(void *arg)
 {
     (void)arg;
-    CHECK_EQUAL(fl_dump_later(plan_after_ms(1)), 0);
+    if (CHILDREN_START_THREADS) {
+        CHECK_EQUAL(fl_dump_later(plan_after_ms(1)), 0);
+    }
     fl_dump_cancel_later();
 }
 
@@ -441,22 +459,23 @@ test_at_a_signal(void)
     read_until("0 threads wait for objects of pyfastlock\n");
     CHECK_EQUAL(calls, 0);
     CHECK_EQUAL(fl_dump_register(SIGUSR1, ends[1], true), 0); /* the previous handler is still count_call */
-    for (int i = 1; i <= 3; i++) {
+    for (int i = 1; i <= 3 && HANDLERS_RAISE; i++) {
         errno = E2BIG;
         raise(SIGUSR1);
         CHECK_EQUAL(errno, E2BIG);
         read_until("0 threads wait for objects of pyfastlock\n");
         CHECK_EQUAL(calls, i);
     }
+    calls = 0;
     fl_dump_unregister_from(SIGUSR1, ends[1] + 1); /* another file */
     CHECK(fl_dump_unregister(SIGUSR1));
     raise(SIGUSR1);
-    CHECK_EQUAL(calls, 4);
+    CHECK_EQUAL(calls, 1);
     CHECK_EQUAL(fl_dump_register(SIGUSR1, ends[1], false), 0);
     fl_dump_unregister_from(SIGUSR1, ends[1]);
     CHECK(!fl_dump_unregister(SIGUSR1));
     raise(SIGUSR1);
-    CHECK_EQUAL(calls, 5);
+    CHECK_EQUAL(calls, 2);
     check_nothing_is_written();
     close_pipe();
 }

@@ -3,6 +3,7 @@
 
 #include "faulty_operations.h"
 
+#include "core/dump_later.h"
 #include "core/lot/spin.h"
 
 #include <string.h>
@@ -183,6 +184,15 @@ look_for_a_thread(void *arg, int call)
 }
 
 static void
+start_and_end_watchdog(void *arg, int call)
+{
+    (void)arg;
+    faults_plan(FAULTS_FATAL, call, call);
+    CHECK_EQUAL(fl_dump_later((fl_dump_plan){.timeout_ns = INT64_MAX / 2, .fd = 2}), 0);
+    fl_dump_cancel_later();
+}
+
+static void
 set_up_again(void *arg, int call)
 {
     (void)arg;
@@ -227,9 +237,10 @@ test_threads(void)
 {
     if (CHILD_STARTS_THREADS) {
         let_each_fail("end of a thread", end_a_thread, NULL);
+        let_each_fail("watchdog", start_and_end_watchdog, NULL);
     }
     else {
-        printf("  SKIPPED the end of a thread: ThreadSanitizer lets a child start none\n");
+        printf("  SKIPPED the end of a thread, and the watchdog: ThreadSanitizer lets a child start none\n");
     }
     let_each_fail("set up again", set_up_again, NULL);
     let_each_fail("look for a thread", look_for_a_thread, NULL);
