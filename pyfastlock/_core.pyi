@@ -82,8 +82,11 @@ def register(signum: int, file: _File = None, chain: bool = False) -> None:
 def unregister(signum: int, /) -> bool:
     """Take register() back: the signal does what it did before.
 
-    Returns whether the signal was registered.  For a bad argument it raises what
-    faulthandler.unregister raises, whose counterpart this is.
+    signum: the number of the signal.
+
+    Returns whether the signal was registered.  Raises ValueError where no signal has that
+    number, and RuntimeError for the signal of a fault.  The counterpart of
+    faulthandler.unregister.
     """
 
 def _set_patched(patched: object, /) -> None:

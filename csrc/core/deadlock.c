@@ -323,7 +323,7 @@ fl_deadlock_is_edge(const fl_waiter *waiter)
 bool
 fl_deadlock_try_lock_everything(void)
 {
-    int naps = 200; /* 20 ms */
+    int naps = FL_DUMP_NAPS;
     if (!fl_buckets_try_lock_all(&naps)) {
         return false;
     }

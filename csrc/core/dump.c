@@ -1,13 +1,14 @@
 #include "core/dump.h"
 
 #include "core/deadlock.h"
+#include "core/lot/bucket.h"
 #include "core/lot/parking_lot.h"
 #include "core/thread.h"
 #include "platform/clock.h"
 #include "platform/text.h"
 
-/* How many waits are shown. */
-enum { ROOM = 1024 };
+/* How many waits are shown: 1024. */
+enum { ROOM = FL_BUCKET_COUNT };
 
 /* A wait, with what it leads to. */
 typedef struct {

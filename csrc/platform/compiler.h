@@ -18,10 +18,11 @@
 #define FL_CACHE_LINE 64
 
 /* How large tables are: 2 ** FL_BUCKET_BITS buckets (core/lot/bucket.h), and chains of the registry of threads, a power
- * of two as well.  The explorer of interleavings has smaller ones. */
+ * of two as well; and how often a dump naps at most (core/dump.h).  The explorer of interleavings has smaller ones. */
 #ifndef FL_BUCKET_BITS
 #define FL_BUCKET_BITS 10
 #define FL_REGISTRY_CHAINS 256
+#define FL_DUMP_NAPS 200
 #endif
 
 /* Of a type: how its objects are aligned at least, also as members of structures. */

@@ -420,8 +420,10 @@ PyDoc_STRVAR(unregister_doc,
              "\n"
              "signum: the number of the signal.\n"
              "\n"
-             "Returns whether the signal was registered.  Raises for a bad argument what\n"
-             "faulthandler.unregister raises, whose counterpart this is.");
+             "Returns whether the signal was registered.\n"
+             "\n"
+             "Raises ValueError where no signal has that number, and RuntimeError for the signal of a\n"
+             "fault.  The counterpart of faulthandler.unregister.");
 
 static PyObject *
 unregister_signal(PyObject *module, PyObject *args)

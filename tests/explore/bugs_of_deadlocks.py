@@ -121,4 +121,25 @@ DEADLOCK_BUGS = [
         "        if (head->kind != FL_FOR_RMUTEX) {",
         "deadlock-ended",
     ),
+    Bug(
+        "a dump that cannot have the registry keeps the buckets",
+        DEADLOCK,
+        "    if (!fl_thread_try_lock_registry(&naps)) {\n        fl_buckets_unlock_all();\n",
+        "    if (!fl_thread_try_lock_registry(&naps)) {\n",
+        "deadlock-dump",
+    ),
+    Bug(
+        "a dump that cannot have a bucket keeps those before it",
+        "core/lot/bucket.c",
+        "            while (i > 0) {\n                fl_bucket_unlock(&buckets[--i]);\n            }\n",
+        "",
+        "deadlock-dump",
+    ),
+    Bug(
+        "a dump does without the registry's mutex where that is taken",
+        "core/thread.c",
+        "    return fl_try_with_naps(&registry_mutex, naps);",
+        "    (void)fl_try_with_naps(&registry_mutex, naps);\n    return true;",
+        "deadlock-dump",
+    ),
 ]

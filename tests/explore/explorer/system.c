@@ -368,6 +368,7 @@ _Noreturn void __wrap_fl_fatal(const char *call, int error);
 _Noreturn void __wrap___assert_fail(const char *what, const char *file, unsigned line, const char *function);
 unsigned __wrap_fl_cpu_count(void);
 void __wrap_fl_cpu_yield(void);
+void __wrap_fl_nap(void);
 
 pthread_t
 __wrap_pthread_self(void)
@@ -463,6 +464,12 @@ void
 __wrap_fl_cpu_yield(void)
 {
     ex.now_ns += 10000;
+}
+
+void
+__wrap_fl_nap(void)
+{
+    ex.now_ns += 100000;
 }
 
 _Noreturn void

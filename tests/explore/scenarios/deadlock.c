@@ -1,6 +1,10 @@
 /* core/deadlock.h: threads that wait for each other's recursive mutexes, and owners that have ended. */
 
 #include "core/deadlock.h"
+
+#include <errno.h>
+
+#include "core/dump.h"
 #include "scene.h"
 
 static fl_rmutex mutexes[EX_THREADS_MAX];
@@ -300,6 +304,40 @@ EX_SCENARIO(deadlock_orphan) = {
     .run = end_after_notifying,
     .check = check,
     .at_end = owner_at_end,
+    .quick = {.preemptions = 2},
+    .full = {.preemptions = 3},
+};
+
+/* ---- a dump ---- */
+
+static fl_dump_name
+name_by_key(const fl_waiter *waiter)
+{
+    EX_CHECK(waiter->queued && waiter->kind == FL_FOR_RMUTEX);
+    return (fl_dump_name){.type = "rmutex", .address = waiter->key};
+}
+
+static void
+dump_beside_ring(int thread)
+{
+    if (thread < ring) {
+        be_in_ring(thread);
+        return;
+    }
+    fl_dump_init(name_by_key);
+    scene_begin();
+    EX_CHECK(fl_dump_write(-1) == EBADF);
+    scene_end();
+}
+
+EX_SCENARIO(deadlock_dump) = {
+    .name = "deadlock-dump",
+    .what = "a third thread dumps while two wait for each other: it disturbs nobody, and reads nothing that is changed",
+    .threads = 3,
+    .set_up = ring_of_two,
+    .run = dump_beside_ring,
+    .check = check,
+    .at_end = ring_at_end,
     .quick = {.preemptions = 2},
     .full = {.preemptions = 3},
 };
