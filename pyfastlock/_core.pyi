@@ -84,9 +84,10 @@ def unregister(signum: int, /) -> bool:
 
     signum: the number of the signal.
 
-    Returns whether the signal was registered.  Raises ValueError where no signal has that
-    number, and RuntimeError for the signal of a fault.  The counterpart of
-    faulthandler.unregister.
+    Returns whether the signal was registered.
+
+    Raises ValueError where no signal has that number, and RuntimeError for the signal of a
+    fault.  The counterpart of faulthandler.unregister.
     """
 
 def _set_patched(patched: object, /) -> None:
