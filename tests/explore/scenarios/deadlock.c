@@ -327,6 +327,7 @@ dump_beside_ring(int thread)
     fl_dump_init(name_by_key);
     scene_begin();
     EX_CHECK(fl_dump_write(-1) == EBADF);
+    (void)fl_lot_walk_all(NULL, NULL); /* the dump has let go of everything */
     scene_end();
 }
 
