@@ -40,7 +40,10 @@ def dump_locks(file: _File = None) -> None:
     """
 
 def dump_locks_later(
-    timeout: float, repeat: bool = False, file: _File = None, exit: bool = False
+    timeout: float,
+    repeat: bool = False,
+    file: _File = None,
+    exit: bool = False,  # noqa: A002  as faulthandler has it
 ) -> None:
     """Do what dump_locks() does when `timeout` seconds have passed.
 

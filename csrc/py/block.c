@@ -134,8 +134,7 @@ fl_py_pause(void)
 void
 fl_py_detached(void (*work)(void *arg), void *arg)
 {
-    Py_BEGIN_ALLOW_THREADS
-    work(arg);
+    Py_BEGIN_ALLOW_THREADS work(arg);
     Py_END_ALLOW_THREADS
 }
 
