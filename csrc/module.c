@@ -1,6 +1,7 @@
 /* pyfastlock._core: the module, its state and its functions. */
 
 #include "core/fork.h"
+#include "platform/probe.h"
 #include "py/block.h"
 #include "py/bound.h"
 #include "py/method.h"
@@ -221,7 +222,8 @@ module_exec(PyObject *module)
     }
     if (add(module, "TIMEOUT_MAX", import_from("_thread", "TIMEOUT_MAX")) < 0 ||
         add(module, "get_ident", import_from("_thread", "get_ident")) < 0 ||
-        PyModule_AddObjectRef(module, "BrokenBarrierError", state->broken_barrier_error) < 0) {
+        PyModule_AddObjectRef(module, "BrokenBarrierError", state->broken_barrier_error) < 0 ||
+        PyModule_AddObjectRef(module, "_has_probes", FL_HAS_PROBES ? Py_True : Py_False) < 0) {
         return -1;
     }
     return PyModule_AddStringConstant(module, "__version__", PYFASTLOCK_VERSION);

@@ -10,6 +10,7 @@ _T = TypeVar("_T")
 
 TIMEOUT_MAX: Final[float]
 __version__: Final[str]
+_has_probes: Final[bool]
 
 class _Lockable(Protocol):
     """What a Condition needs of a lock that is not one of ours."""

@@ -1,6 +1,7 @@
 #include "core/cond.h"
 
 #include "core/lot/parking_lot.h"
+#include "core/probes.h"
 #include "platform/clock.h"
 
 static bool
@@ -56,7 +57,9 @@ fl_cond_notify_slow(fl_cond *cond, size_t most, fl_cond_lock lock)
     bool moves = lock.ops && (lock.ops->wait.look == NULL || lock.ops->is_owned(lock.lock));
     notify_ctx ctx = {.cond = cond, .lock = lock, .now_ns = fl_clock_now_ns(), .moves = moves};
     const void *to = lock.lock ? lock.lock : (const void *)cond;
-    return fl_lot_requeue(cond, to, most, notify_waiter, notify_done, &ctx);
+    size_t count = fl_lot_requeue(cond, to, most, notify_waiter, notify_done, &ctx);
+    fl_probe_notify(cond, count);
+    return count;
 }
 
 /* Takes nobody out; notify_done writes what is true of the queue in the child. */

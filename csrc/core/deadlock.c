@@ -5,6 +5,7 @@
 
 #include "core/lock_word.h"
 #include "core/lot/bucket.h"
+#include "core/probes.h"
 #include "core/thread.h"
 #include "platform/clock.h"
 
@@ -175,6 +176,9 @@ break_cycle(fl_waiter *waiter)
         take_victim_out(victim);
     }
     unlock_everything();
+    if (victim) {
+        fl_probe_deadlock_found(victim);
+    }
     if (victim && victim != waiter) {
         fl_parker_wake(&victim->parker); /* it sleeps until it is woken (L2) */
     }
@@ -211,6 +215,9 @@ leave_if_owner_is_gone(fl_waiter *waiter)
         take_victim_out(waiter);
     }
     fl_bucket_unlock(bucket);
+    if (leaves) {
+        fl_probe_deadlock_found(waiter);
+    }
     return leaves;
 }
 
@@ -266,6 +273,7 @@ fl_deadlock_thread_ended(uint64_t serial)
     while (ctx.victims) {
         fl_waiter *victim = ctx.victims;
         ctx.victims = victim->next; /* the victim is gone once it is woken */
+        fl_probe_deadlock_found(victim);
         fl_parker_wake(&victim->parker);
     }
 }

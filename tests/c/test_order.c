@@ -2,8 +2,8 @@
  *
  * Threads that come and go take recursive and plain mutexes in the order of their numbers, one inside the other, with
  * timeouts and without.  Inside they notify and wait for notifications; the notified are moved to the queues of the
- * mutexes.  One thread, the chief, is sent signals, whose handlers wait for mutexes, and it forks children that go on in
- * the same way.
+ * mutexes.  One thread, the chief, is sent signals, whose handlers wait for mutexes, and it forks children that go on
+ * in the same way.
  *
  * OPERATIONS in the environment says how long it goes on.  An operation is an attempt to take a mutex, a release, a
  * notification or a wait for one. */

@@ -2,6 +2,7 @@
 
 #include "core/lot/bucket.h"
 #include "core/lot/spin.h"
+#include "core/probes.h"
 #include "core/thread.h"
 #include "platform/clock.h"
 
@@ -259,6 +260,8 @@ fl_wait_result
 fl_lot_sleep_for(fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker, const fl_lot_goal *goal)
 {
     fl_wait_result result;
+    fl_probed_wait probed;
+    fl_probe_wait_start(&probed, waiter);
     do {
         if (blocker) {
             fl_blocker_detach(blocker);
@@ -269,6 +272,7 @@ fl_lot_sleep_for(fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker, co
         fl_blocker_attach(blocker);
         fl_blocker_set_timed(blocker, deadline_ns != FL_DEADLINE_NEVER);
     } while (result == FL_WAIT_INTERRUPTED && poll_in_place(waiter, blocker, &result));
+    fl_probe_wait_done(&probed, (int)result);
     return result;
 }
 

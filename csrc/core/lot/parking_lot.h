@@ -56,12 +56,13 @@
 
 /* ---- waiting ---- */
 
+/* How a sleep has ended.  The probes tell these numbers (docs/probes.md). */
 typedef enum {
-    FL_WAIT_UNPARKED,    /* another thread has taken it out of the queue and woken it */
-    FL_WAIT_TIMED_OUT,   /* the deadline passed first; it has left the queue */
-    FL_WAIT_INTERRUPTED, /* poll() has run and returned true; it has left the queue */
-    FL_WAIT_GIVEN_UP,    /* poll() returned false; it has left the queue, or was unparked while poll() ran */
-    FL_WAIT_DEADLOCKED,  /* it was taken out, as it would have waited for ever: core/deadlock.h */
+    FL_WAIT_UNPARKED = 0,    /* another thread has taken it out of the queue and woken it */
+    FL_WAIT_TIMED_OUT = 1,   /* the deadline passed first; it has left the queue */
+    FL_WAIT_INTERRUPTED = 2, /* poll() has run and returned true; it has left the queue */
+    FL_WAIT_GIVEN_UP = 3,    /* poll() returned false; it has left the queue, or was unparked while poll() ran */
+    FL_WAIT_DEADLOCKED = 4,  /* it was taken out, as it would have waited for ever: core/deadlock.h */
 } fl_wait_result;
 
 /* Queues the idle waiter for `key` if `validate(ctx)` returns true.  `validate` runs under the bucket's mutex and may

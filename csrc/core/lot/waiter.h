@@ -21,15 +21,15 @@
 
 typedef struct fl_waiter fl_waiter;
 
-/* What the key of a waiter is: which of the primitives. */
+/* What the key of a waiter is: which of the primitives.  The probes tell these numbers (docs/probes.md). */
 typedef enum {
-    FL_FOR_NOTHING, /* it has not been queued yet */
-    FL_FOR_MUTEX,
-    FL_FOR_RMUTEX, /* the word of a recursive mutex: whoever holds that has to release it */
-    FL_FOR_COND,
-    FL_FOR_EVENT,
-    FL_FOR_SEMA,
-    FL_FOR_BARRIER,
+    FL_FOR_NOTHING = 0, /* it has not been queued yet */
+    FL_FOR_MUTEX = 1,
+    FL_FOR_RMUTEX = 2, /* the word of a recursive mutex: whoever holds that has to release it */
+    FL_FOR_COND = 3,
+    FL_FOR_EVENT = 4,
+    FL_FOR_SEMA = 5,
+    FL_FOR_BARRIER = 6,
 } fl_wait_kind;
 
 typedef enum {
