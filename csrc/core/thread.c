@@ -202,15 +202,6 @@ fl_thread_find(uint64_t serial, uint64_t *ident)
     return fl_thread_is_left_behind(serial) ? FL_THREAD_STAYED_BEHIND : FL_THREAD_HAS_ENDED;
 }
 
-fl_thread_fate
-fl_thread_ask(uint64_t serial, uint64_t *ident)
-{
-    fl_thread_lock_registry();
-    fl_thread_fate fate = fl_thread_find(serial, ident);
-    fl_thread_unlock_registry();
-    return fate;
-}
-
 fl_standing *
 fl_thread_standing(void)
 {

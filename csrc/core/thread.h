@@ -62,10 +62,7 @@ typedef enum { FL_THREAD_LIVES, FL_THREAD_HAS_ENDED, FL_THREAD_STAYED_BEHIND } f
 
 /* Returns what has become of the thread with that serial, which is not 0: it did not come along in a fork, for
  * instance.  Writes its pthread_self() as an integer into `ident`, or 0 where it is gone and that is forgotten: of
- * those that are gone only the last few are remembered.  Takes the registry's mutex. */
-fl_thread_fate fl_thread_ask(uint64_t serial, uint64_t *ident);
-
-/* Does the same for a caller that has the registry's mutex. */
+ * those that are gone only the last few are remembered.  Under the registry's mutex. */
 fl_thread_fate fl_thread_find(uint64_t serial, uint64_t *ident);
 
 /* The calling thread's standing (U5); NULL where the thread has no serial. */

@@ -6,9 +6,10 @@
 #include "platform/clock.h"
 #include "types/types.h"
 
-/* A copy of what a waiter says.  The waiter may be gone when the mutexes are free again. */
+/* A copy of what a waiter says.  The waiter, its thread and the owner may be gone when the mutexes are free again. */
 typedef struct {
-    uint64_t thread, owner; /* serials */
+    uint64_t thread, owner; /* as fl_thread_find gives them; owner 0 also where there is none */
+    fl_thread_fate fate;    /* of the owner; where there is none it lives */
     PyObject *object;       /* a reference; NULL where it belongs to another interpreter */
     int64_t since_ns, deadline_ns;
 } wait_copy;
@@ -42,19 +43,30 @@ fl_waits_object(const fl_waiter *waiter)
     return NULL;
 }
 
-/* Notes the waiter, under its bucket's mutex, if there is room.  The object lives: a thread that is queued for it has a
- * reference.  To count one more needs nothing but to be attached to the object's interpreter. */
+/* Sets the thread and the owner of a copy, by their serials.  Under the registry's mutex, and the owner was read from
+ * the lock's word under it: a thread needs it to end, so one that is gone here has never released the lock. */
+static void
+set_threads(wait_copy *copy, uint64_t thread, uint64_t owner)
+{
+    (void)fl_thread_find(thread, &copy->thread);
+    copy->owner = 0;
+    copy->fate = owner ? fl_thread_find(owner, &copy->owner) : FL_THREAD_LIVES;
+}
+
+/* Notes the waiter, under the mutexes of its bucket and of the registry, if there is room.  The object lives: a thread
+ * that is queued for it has a reference.  To count one more needs nothing but to be attached to the object's
+ * interpreter. */
 static void
 note(copies *list, const fl_waiter *waiter, uint64_t owner)
 {
     if (list->count < list->room) {
-        list->items[list->count] = (wait_copy){
-            .thread = waiter->thread,
-            .owner = owner,
+        wait_copy *copy = &list->items[list->count];
+        *copy = (wait_copy){
             .object = waiter->runtime == list->runtime ? Py_XNewRef(fl_waits_object(waiter)) : NULL,
             .since_ns = waiter->since_ns,
             .deadline_ns = waiter->notified ? FL_DEADLINE_NEVER : waiter->deadline_ns,
         };
+        set_threads(copy, waiter->thread, owner);
     }
     list->count++;
 }
@@ -103,18 +115,16 @@ seconds(int64_t ns)
 static PyObject *
 tuple_of(const wait_copy *wait, int64_t now_ns)
 {
-    uint64_t owner = 0;
-    fl_thread_fate fate = wait->owner ? fl_thread_ask(wait->owner, &owner) : FL_THREAD_LIVES;
     bool timed = wait->deadline_ns != FL_DEADLINE_NEVER;
     PyObject *timeout = timed ? seconds(wait->deadline_ns - wait->since_ns) : Py_NewRef(Py_None);
     PyObject *waited = seconds(now_ns - wait->since_ns);
     PyObject *tuple = NULL;
     if (timeout && waited) {
         tuple = Py_BuildValue("(KOKiOO)",
-                              (unsigned long long)fl_thread_ident(wait->thread),
+                              (unsigned long long)wait->thread,
                               wait->object ? wait->object : Py_None,
-                              (unsigned long long)owner,
-                              (int)fate,
+                              (unsigned long long)wait->owner,
+                              (int)wait->fate,
                               waited,
                               timeout);
     }
@@ -144,7 +154,9 @@ as_python(const copies *list)
 static void
 note_any(void *arg, const fl_waiter *waiter)
 {
+    fl_thread_lock_registry();
     note(arg, waiter, fl_deadlock_owner(waiter));
+    fl_thread_unlock_registry();
 }
 
 PyObject *
@@ -173,13 +185,10 @@ note_edge(void *arg, const fl_waiter *waiter, uint64_t owner)
 static void
 begin_with_own(copies *list, PyObject *rlock, int64_t since_ns)
 {
-    wait_copy own = {
-        .thread = fl_thread_self(),
-        .owner = fl_rmutex_owner(fl_rlock_core(rlock)),
-        .object = Py_NewRef(rlock),
-        .since_ns = since_ns,
-        .deadline_ns = FL_DEADLINE_NEVER,
-    };
+    wait_copy own = {.object = Py_NewRef(rlock), .since_ns = since_ns, .deadline_ns = FL_DEADLINE_NEVER};
+    fl_thread_lock_registry();
+    set_threads(&own, fl_thread_self(), fl_rmutex_owner(fl_rlock_core(rlock)));
+    fl_thread_unlock_registry();
     if (list->room) {
         list->items[0] = own;
     }
@@ -196,8 +205,12 @@ find_deadlock(copies *list, PyObject *rlock, int64_t since_ns)
 {
     for (;;) {
         begin_with_own(list, rlock, since_ns);
-        bool found = fl_deadlock_walk(fl_rlock_core(rlock), note_edge, list) != 0 ||
-                     fl_deadlock_is_gone(fl_rmutex_owner(fl_rlock_core(rlock)));
+        bool closes = fl_deadlock_walk(fl_rlock_core(rlock), note_edge, list) != 0;
+        if (closes && list->room > 1) {
+            list->items[0].owner = list->items[1].thread; /* the lock may have changed hands before the walk */
+            list->items[0].fate = FL_THREAD_LIVES;
+        }
+        bool found = closes || fl_deadlock_is_gone(fl_rmutex_owner(fl_rlock_core(rlock)));
         int complete = has_all(list);
         if (complete != 0) {
             return complete < 0 ? -1 : found;

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-NAMES = ["signals", "thrown", "forks", "soak", "shutdown", "interpreters"]
+NAMES = ["signals", "thrown", "forks", "soak", "order", "shutdown", "interpreters"]
 
 LIMIT = 1800
 """Seconds after which a storm that has not ended is ended."""
