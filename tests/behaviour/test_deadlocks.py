@@ -719,3 +719,55 @@ def test_the_environment_switches_it_off(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("PYFASTLOCK_DEADLOCKS", "off")
     run = run_script(textwrap.dedent(OFF))
     assert run.returncode == 0, run.stderr
+
+
+FORGOTTEN = """
+    import os, threading
+    import pyfastlock
+    left, other = pyfastlock.RLock(), pyfastlock.RLock()
+    def in_thread(target):
+        thread = threading.Thread(target=target)
+        thread.start()
+        thread.join()
+        return thread.ident
+    def use_a_lock():
+        with other:
+            pass
+    last = in_thread(left.acquire)
+    threading.Thread(target=left.acquire, daemon=True).start()
+    while len(pyfastlock.waits()) < 1:
+        pass
+    assert [wait.owner for wait in pyfastlock.waits()] == [last]
+    ((wait,),) = pyfastlock.deadlocks()
+    assert wait.owner == last and wait.owner_name is None, wait
+    for _ in range(200):
+        in_thread(use_a_lock)
+    assert [wait.owner for wait in pyfastlock.waits()] == [None]
+    ((wait,),) = pyfastlock.deadlocks()
+    assert wait.lock is left and wait.owner is None and wait.owner_name is None, wait
+    os._exit(0)
+    """
+
+
+def test_an_owner_that_ended_long_ago_has_no_identifier(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the last few are remembered; the deadlock is shown all the same."""
+    monkeypatch.setenv("PYFASTLOCK_DEADLOCKS", "off")
+    run = run_script(textwrap.dedent(FORGOTTEN))
+    assert run.returncode == 0, run.stderr
+
+
+def test_the_error_does_without_an_identifier() -> None:
+    left, other = pyfastlock.RLock(), pyfastlock.RLock()
+
+    def use_a_lock() -> None:
+        with other:
+            pass
+
+    run_in_thread(left.acquire)
+    for _ in range(200):
+        run_in_thread(use_a_lock)
+    with pytest.raises(DeadlockError, match="whose owner, an unknown thread, has ended") as caught:
+        left.acquire()
+    (wait,) = caught.value.cycle
+    assert wait.lock is left
+    assert (wait.owner, wait.owner_name) == (None, None)
