@@ -7,6 +7,7 @@ ARGS ?=
 PROGRAMS ?=
 PACKAGES ?=
 HERD ?=
+OPERATIONS ?= 100000000
 # What test-busy runs: our side of what depends on how threads run.
 QUICK := tests/behaviour tests/concurrency tests/signals tests/fork tests/lifetime -k "not stdlib and not test_main"
 
@@ -91,6 +92,10 @@ test-busy: $(ENV)/installed ## run the tests that depend on how threads run besi
 
 storm: $(ENV)/installed ## run the storms of tests/storms: signals, exceptions, forks, ends; ARGS="--seconds 600 soak" (6 min)
 	$(BIN)/python tests/storms $(ARGS)
+
+stress-deadlocks: $(ENV)/installed ## take locks in one order 100 million times, and 5 million in Python: no false alarm; OPERATIONS=1000000 (6 min)
+	$(BIN)/python tests/storms order --operations $$(($(OPERATIONS) / 20))
+	@OPERATIONS=$(OPERATIONS) $(MAKE) --no-print-directory -C tests/c SAN=none PARK=default ONLY=test_order TIMEOUT=3600
 
 test-faults: $(ENV)/installed ## let calls fail, of Python and of the system, one after the other: the settings that take long, too (1 min)
 	@$(MAKE) --no-print-directory -C tests/c SAN=none ONLY="test_faults% test_small_stack"

@@ -41,6 +41,7 @@ PROOFS = [
     Proof("test-asan", "the Python tests under AddressSanitizer and UBSan"),
     Proof("test-valgrind", "the C tests and the tests of behaviour under memcheck"),
     Proof("test-faults", "every allocation and every call of the system fails"),
+    Proof("stress-deadlocks", "locks in one order: no false alarm"),
     Proof("storm", "signals, exceptions, forks and threads that end"),
     Proof("test-model", "random sequences against a model"),
     Proof("coverage", "lines and branches that the tests run"),

@@ -39,6 +39,7 @@ def run(name: str, arguments: list[str]) -> tuple[bool, str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="All storms, one after another.")
     parser.add_argument("--seconds", help="how long each goes on")
+    parser.add_argument("--operations", help="until each has taken that many steps")
     parser.add_argument("--seed", help="repeats the choices of a run")
     parser.add_argument("--impl", choices=["pyfastlock", "threading"])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(NAMES)}")
@@ -47,7 +48,7 @@ def main() -> int:
     if unknown:
         parser.error(f"there is no storm {', '.join(sorted(unknown))}")
     arguments = []
-    for option in ("seconds", "seed", "impl"):
+    for option in ("seconds", "operations", "seed", "impl"):
         if getattr(options, option) is not None:
             arguments += [f"--{option}", getattr(options, option)]
     began = time.monotonic()

@@ -9,10 +9,12 @@ waits() shows with a thread that is none.
 
 from __future__ import annotations
 
+import _thread
 import random
 import signal
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from limits import PATIENCE
@@ -120,53 +122,62 @@ class User:
             self.steps[0] += 2
 
 
+def run_threads(storm: Storm, bodies: list[Callable[[], None]]) -> None:
+    """Run each in a thread, and wait for all; fails where one raises.
+
+    `threading` keeps account of its threads in objects that a forked child needs. Without the GIL
+    each has a mutex, and a child whose parent was just starting a thread waits for it for ever. So
+    these threads are none of `threading`'s.
+    """
+    failed: list[BaseException] = []
+
+    def run(body: Callable[[], None], over: Any) -> None:
+        try:
+            body()
+        except BaseException as error:
+            failed.append(error)
+        over.release()
+
+    ends = [_thread.allocate_lock() for _ in bodies]
+    for body, over in zip(bodies, ends, strict=True):
+        over.acquire()
+        _thread.start_new_thread(run, (body, over))
+    for over in ends:
+        storm.check(over.acquire(timeout=PATIENCE), "a thread does not end")
+    if failed:
+        raise failed[0]
+
+
 class Order:
     def __init__(self, storm: Storm):
         self.storm = storm
         self.locks = [Ranked(storm.impl, number) for number in range(LOCKS)]
         self.look = hasattr(storm.impl, "waits")
 
-    def come_and_go(self, rng: random.Random, name: str, steps: list[int]) -> None:
+    def come_and_go(self, rng: random.Random, steps: list[int]) -> None:
         """One thread after the other; what they take counts for this one."""
 
         def body() -> None:
-            try:
-                user = User(self.locks, random.Random(rng.random()), steps)
-                for _ in range(SECTIONS):
-                    user.section(-1, 4)
-                    if self.storm.stop.is_set():
-                        break
-            except BaseException as error:
-                failed.append(error)
+            user = User(self.locks, random.Random(rng.random()), steps)
+            for _ in range(SECTIONS):
+                user.section(-1, 4)
+                if self.storm.stop.is_set():
+                    break
 
-        failed: list[BaseException] = []
         while not self.storm.stop.is_set():
-            thread = threading.Thread(target=body, name=f"{name}, one of many")
-            thread.start()
-            thread.join()
-            if failed:
-                raise failed[0]
+            run_threads(self.storm, [body])
 
     def come_once(self, rng: random.Random, steps: list[int]) -> None:
         """Threads that take an RLock once and end at once: an owner that others still wait for."""
         while not self.storm.stop.is_set():
-            lock, failed = self.storm.impl.RLock(), list[BaseException]()
+            lock = self.storm.impl.RLock()
 
-            def body(lock: Any = lock, failed: list[BaseException] = failed) -> None:
-                try:
-                    with lock:
-                        time.sleep(0)
-                except BaseException as error:
-                    failed.append(error)
+            def body(lock: Any = lock) -> None:
+                with lock:
+                    time.sleep(0)
 
-            threads = [threading.Thread(target=body) for _ in range(4)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            if failed:
-                raise failed[0]
-            steps[0] += 2 * len(threads)
+            run_threads(self.storm, [body] * 4)
+            steps[0] += 2 * 4
 
     def watch(self, steps: list[int]) -> None:
         """What is shown of it: no deadlock, and only threads that are."""
@@ -246,7 +257,7 @@ def main() -> None:
     storm = Storm(__doc__)
     order = Order(storm)
     threads = [
-        storm.start(f"goes {number}", order.come_and_go, storm.rng(), f"goes {number}")
+        storm.start(f"goes {number}", order.come_and_go, storm.rng())
         for number in range(6)
     ]
     threads += [storm.start(f"once {number}", order.come_once, storm.rng()) for number in range(2)]
