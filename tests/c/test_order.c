@@ -17,7 +17,7 @@
 
 enum { LOCKS = 8, SLOTS = 6, SECTIONS = 400, CHILD_SECTIONS = 200, DEPTH = 4, SIGNAL_EVERY_NS = 1000 * 1000 };
 
-static const uint64_t usual_operations = 400 * 1000;
+static const uint64_t usual_operations = 200 * 1000;
 
 /* Every third one is plain. */
 typedef struct {
