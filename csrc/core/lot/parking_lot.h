@@ -29,9 +29,9 @@
  *     under a thread (greenlets) may run there.
  * L6  Under a bucket's mutex there is no call of the runtime, no allocation and no sleep.  Mutexes are taken in this
  *     order: buckets by their addresses, then the registry of threads, then the mutex that a parker may have.  A
- *     requeue holds two buckets.  A fork and core/deadlock.c hold all buckets and the registry; the latter
- *     holds one bucket and the registry as well.  A thread that wakes a polling waiter holds a bucket and a parker's
- *     mutex (L7).  Nothing else holds two mutexes of the core.
+ *     requeue holds two buckets.  A fork, core/deadlock.c and who lists all waits hold all buckets and the registry;
+ *     core/deadlock.c holds one bucket and the registry as well.  A thread that wakes a polling waiter holds a bucket
+ *     and a parker's mutex (L7).  Nothing else holds two mutexes of the core.
  * L7  A waiter that is polling is woken under the mutex.  So a fork in its poll() finds it queued or woken, never in
  *     between.
  * L8  A thread may take a waiter out and keep it as `owed`, to wake it when the thread has detached.  The thread does
