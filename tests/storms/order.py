@@ -256,10 +256,7 @@ def run(storm: Storm, order: Order) -> None:
 def main() -> None:
     storm = Storm(__doc__)
     order = Order(storm)
-    threads = [
-        storm.start(f"goes {number}", order.come_and_go, storm.rng())
-        for number in range(6)
-    ]
+    threads = [storm.start(f"goes {number}", order.come_and_go, storm.rng()) for number in range(6)]
     threads += [storm.start(f"once {number}", order.come_once, storm.rng()) for number in range(2)]
     if order.look:
         threads.append(storm.start("watches", order.watch))
