@@ -46,12 +46,12 @@ def dump_locks_later(
     file: _File = None,
     exit: bool = False,  # noqa: A002  as faulthandler has it
 ) -> None:
-    """Do what dump_locks() does when `timeout` seconds have passed.
+    """Do what dump_locks() does when some seconds have passed.
 
-    timeout: in seconds, more than 0.
-    repeat:  whether to do so again after each further `timeout` seconds.
+    timeout: how many seconds, more than 0.
+    repeat:  whether to do so again and again, after as many seconds each time.
     file:    as for dump_locks().  It has to stay open until then.
-    exit:    whether to end the process then, by _exit(1).
+    exit:    whether to end the process then, at once and with status 1.
 
     A thread of C code writes, which needs no GIL: also where the interpreter is stuck.  A call
     takes the place of the one before.  A forked child has no such thread.
