@@ -4,7 +4,9 @@
 #include "platform/probe.h"
 #include "py/block.h"
 #include "py/bound.h"
+#include "py/define.h"
 #include "py/method.h"
+#include "types/contention.h"
 #include "types/dump.h"
 #include "types/kind.h"
 #include "types/types.h"
@@ -81,8 +83,68 @@ module_waits(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return fl_waits_list();
 }
 
+PyDoc_STRVAR(set_name_doc,
+             "_set_name($module, primitive, name, /)\n"
+             "--\n"
+             "\n"
+             "Do what pyfastlock.set_name() does.");
+
+static PyObject *
+module_set_name(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (nargs != 2) {
+        return PyErr_Format(PyExc_TypeError, "_set_name expected 2 arguments, got %zd", nargs);
+    }
+    if (key_of(PyModule_GetState(module), args[0]) == NULL || fl_object_set_name(args[0], args[1]) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(name_doc,
+             "_name($module, primitive, /)\n"
+             "--\n"
+             "\n"
+             "Return the name that set_name() gave to the object, or None.  Runs no Python code.");
+
+static PyObject *
+module_name(PyObject *Py_UNUSED(module), PyObject *object)
+{
+    return fl_object_name(object);
+}
+
+PyDoc_STRVAR(start_contention_doc,
+             "_start_contention($module, /)\n"
+             "--\n"
+             "\n"
+             "Start recording.  Raises RuntimeError where it is on.");
+
+static PyObject *
+module_start_contention(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    return fl_contention_start(PyModule_GetState(module)) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+PyDoc_STRVAR(read_contention_doc,
+             "_read_contention($module, stop, /)\n"
+             "--\n"
+             "\n"
+             "Return what pyfastlock._contention makes a report of, and stop recording if asked to.\n"
+             "Raises RuntimeError where it is off.");
+
+static PyObject *
+module_read_contention(PyObject *module, PyObject *stop)
+{
+    int stops = PyObject_IsTrue(stop);
+    return stops < 0 ? NULL : fl_contention_read(PyModule_GetState(module), stops);
+}
+
 static PyMethodDef module_methods[] = {
+    {"_name", module_name, METH_O, name_doc},
+    {"_read_contention", module_read_contention, METH_O, read_contention_doc},
+    {"_set_name", FL_FASTCALL(module_set_name), METH_FASTCALL, set_name_doc},
     {"_set_patched", module_set_patched, METH_O, set_patched_doc},
+    {"_start_contention", module_start_contention, METH_NOARGS, start_contention_doc},
     {"_waiters", module_waiters, METH_O, waiters_doc},
     {"_waits", module_waits, METH_NOARGS, waits_doc},
     {NULL, NULL, 0, NULL},
@@ -175,8 +237,9 @@ init_state(PyObject *module, fl_state *state)
     state->methods = contents_of("pyfastlock._methods");
     state->dump_files = PyDict_New();
     state->waits = state->dump_files && state->methods ? contents_of("pyfastlock._waits") : NULL;
-    if (state->waits == NULL || fl_method_init(module, state) < 0 || fl_bound_init(module, state) < 0 ||
-        fl_kind_init(module, state) < 0) {
+    state->own_function = state->waits ? PyMapping_GetItemString(state->methods, "go_on_waiting") : NULL;
+    if (state->own_function == NULL || fl_contention_init(state) < 0 || fl_method_init(module, state) < 0 ||
+        fl_bound_init(module, state) < 0 || fl_kind_init(module, state) < 0) {
         return -1;
     }
     if (fl_lock_type_init(module, state) < 0 || fl_rlock_type_init(module, state) < 0 ||
@@ -260,6 +323,7 @@ static void
 module_free(void *module)
 {
     (void)module_clear(module);
+    fl_contention_fini(PyModule_GetState(module));
 }
 
 static PyModuleDef_Slot module_slots[] = {

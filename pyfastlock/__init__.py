@@ -6,6 +6,16 @@ docs/differences.md says which.  Importing this package changes nothing anywhere
 does.
 """
 
+from pyfastlock._contention import (
+    Contention,
+    ContentionReport,
+    Place,
+    WaitingCall,
+    contention,
+    set_name,
+    start_contention,
+    stop_contention,
+)
 from pyfastlock._core import (
     TIMEOUT_MAX,
     Barrier,
@@ -33,14 +43,19 @@ __all__ = [
     "BoundedSemaphore",
     "BrokenBarrierError",
     "Condition",
+    "Contention",
+    "ContentionReport",
     "DeadlockError",
     "Event",
     "Lock",
+    "Place",
     "RLock",
     "Semaphore",
     "Wait",
+    "WaitingCall",
     "__version__",
     "cancel_dump_locks_later",
+    "contention",
     "deadlocks",
     "dump_locks",
     "dump_locks_later",
@@ -48,6 +63,9 @@ __all__ = [
     "patch",
     "patched",
     "register",
+    "set_name",
+    "start_contention",
+    "stop_contention",
     "unpatch",
     "unreached",
     "unregister",

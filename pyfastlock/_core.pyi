@@ -93,11 +93,43 @@ def unregister(signum: int, /) -> bool:
     Raises ValueError where no signal has that number, and RuntimeError for the signal of a
     fault.  The counterpart of faulthandler.unregister.
     """
+def _name(primitive: object, /) -> str | None:
+    """Return the name that set_name() gave to the object, or None.  Runs no Python code."""
+
+def _read_contention(
+    stop: object, /
+) -> tuple[
+    list[
+        tuple[
+            int,
+            int,
+            str,
+            str,
+            str | None,
+            tuple[str, int, str] | None,
+            list[
+                tuple[tuple[str, int, str] | None, tuple[str, int, str] | None, int, float, float]
+            ],
+        ]
+    ],
+    int,
+]:
+    """Return what pyfastlock._contention makes a report of, and stop recording if asked to.
+    Raises RuntimeError where it is off.
+    """
+
+def _set_name(
+    primitive: Lock | RLock | Condition | Event | Semaphore | Barrier, name: str | None, /
+) -> None:
+    """Do what pyfastlock.set_name() does."""
 
 def _set_patched(patched: object, /) -> None:
     """Say whether threading is patched: then the types of _thread and ours are the
     same to isinstance().  For patch() and unpatch().
     """
+
+def _start_contention() -> None:
+    """Start recording.  Raises RuntimeError where it is on."""
 
 def _waiters(primitive: Lock | RLock | Condition | Event | Semaphore | Barrier, /) -> int:
     """Return how many threads are queued on an object of one of these types right now.

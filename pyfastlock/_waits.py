@@ -153,7 +153,11 @@ def lock_text(lock: Any) -> str:
     """Return what names a lock.  Its own repr() may be Python code that waits for it."""
     if lock is None:
         return "an object of another interpreter"
-    return f"<{type(lock).__module__}.{type(lock).__qualname__} at {id(lock):#x}>"
+    from pyfastlock._core import _name
+
+    name = _name(lock)
+    called = "" if name is None else f" {name!r}"
+    return f"<{type(lock).__module__}.{type(lock).__qualname__}{called} at {id(lock):#x}>"
 
 
 def edge_text(wait: Wait, fate: int = LIVES) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import compare
+import contention
 import curves
 import deadlocks
 import fairness
@@ -202,6 +203,13 @@ def test_deadlocks_prints_a_line_for_each_size(capsys: pytest.CaptureFixture[str
     names = [line[:28].strip() for line in lines]
     assert names == ["a cycle of 2 threads", "waits() of 10 threads"]
     assert all(0 < float(figure) < 60_000 for line in lines for figure in line[28:].split())
+
+
+def test_contention_prints_a_line_for_each_program(capsys: pytest.CaptureFixture[str]) -> None:
+    contention.main(["--quick"])
+    lines = capsys.readouterr().out.splitlines()[2:]
+    assert [line[:18].strip() for line in lines] == ["through queue", "through lock"]
+    assert all(float(figure) > 0 for line in lines for figure in line[18:].split()[:2])
 
 
 @pytest.mark.parametrize("name", ["ping_pong", "contended", "barrier", "broadcast"])

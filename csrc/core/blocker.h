@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct fl_blocker fl_blocker;
 
@@ -33,6 +34,9 @@ struct fl_blocker {
      * Whoever makes the blocker sets it for the beginning of the wait; the core changes it where a deadline begins to
      * count, or is refused. */
     bool timed;
+
+    /* When a condition's notification ended the wait; 0: none did.  The core sets it. */
+    int64_t notified_ns;
 
     /* Whether the wait may end because it would last for ever (core/deadlock.h). */
     bool may_fail;
@@ -87,6 +91,15 @@ static inline const void *
 fl_blocker_runtime(const fl_blocker *blocker)
 {
     return blocker ? blocker->runtime : NULL;
+}
+
+/* Tells the caller of the wait when it was notified. */
+static inline void
+fl_blocker_set_notified(fl_blocker *blocker, int64_t notified_ns)
+{
+    if (blocker) {
+        blocker->notified_ns = notified_ns;
+    }
 }
 
 /* Tells poll() whether the wait ends at a deadline. */

@@ -177,7 +177,10 @@ wait_as(fl_cond *cond, fl_cond_lock lock, fl_waiter *waiter, int64_t deadline_ns
      * its poll() runs would seem to be held by the signal handler.  Its age for the lock begins at the notification, or
      * now: the wait for the notification does not count (L9). */
     waiter->keeps_place = false;
-    if (!waiter->notified) {
+    if (waiter->notified) {
+        fl_blocker_set_notified(blocker, waiter->since_ns);
+    }
+    else {
         waiter->since_ns = 0;
     }
     fl_lock_result back = FL_LOCK_DEADLOCK;

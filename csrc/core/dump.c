@@ -92,12 +92,17 @@ add_thread(fl_text *text, const char *word, uint64_t ident)
     fl_text_add_hex(text, ident, IDENT_DIGITS);
 }
 
-/* "<pyfastlock.RLock at 0x7f4f34d56b20> held by thread 0x00007f4f345416c0" */
+/* "<pyfastlock.RLock 'pool' at 0x7f4f34d56b20> held by thread 0x00007f4f345416c0" */
 static void
 add_object(fl_text *text, const copy *wait)
 {
     fl_text_add(text, "<");
     fl_text_add(text, wait->name.type);
+    if (wait->name.given[0] != '\0') {
+        fl_text_add(text, " '");
+        fl_text_add(text, wait->name.given);
+        fl_text_add(text, "'");
+    }
     fl_text_add(text, " at ");
     fl_text_add_hex(text, (uint64_t)(uintptr_t)wait->name.address, 1);
     fl_text_add(text, ">");

@@ -66,6 +66,7 @@ fl_py_blocker_init(fl_py_blocker *blocker, int64_t deadline_ns)
         .may_fail = musts == 0,
         .runtime = PyInterpreterState_Get(),
     };
+    blocker->tstate = NULL;
 }
 
 void
@@ -80,6 +81,7 @@ fl_py_blocker_init_uninterruptible(fl_py_blocker *blocker)
         .may_fail = false,
         .runtime = PyInterpreterState_Get(),
     };
+    blocker->tstate = NULL;
 }
 
 int
@@ -95,11 +97,10 @@ fl_py_lock_error(fl_lock_result result)
 }
 
 int
-fl_py_lock_wait(fl_lock_wait_fn *wait, const fl_wait_ops *ops, void *lock, int64_t deadline_ns)
+fl_py_lock_wait(fl_py_blocker *blocker, fl_lock_wait_fn *wait, const fl_wait_ops *ops, void *lock, int64_t deadline_ns)
 {
-    fl_py_blocker blocker;
-    fl_py_blocker_init(&blocker, deadline_ns);
-    fl_lock_result result = wait(ops, lock, deadline_ns, &blocker.base);
+    fl_py_blocker_init(blocker, deadline_ns);
+    fl_lock_result result = wait(ops, lock, deadline_ns, &blocker->base);
     switch (result) {
         case FL_LOCK_ACQUIRED:
             return 1;

@@ -11,8 +11,15 @@
 /* What the core asks of Python around a sleep.  It lies on the stack of the thread that waits. */
 typedef struct {
     fl_blocker base;
-    PyThreadState *tstate; /* while detached */
+    PyThreadState *tstate; /* while detached, and afterwards; NULL before */
 } fl_py_blocker;
+
+/* Whether the thread has been detached since the blocker was set up. */
+static inline bool
+fl_py_has_blocked(const fl_py_blocker *blocker)
+{
+    return blocker->tstate != NULL;
+}
 
 /* Sets up the blocker of a wait that signals interrupt.  In the thread that runs signal handlers they run at once, and
  * an exception from one ends the wait.  Runs no Python code. */
@@ -35,8 +42,10 @@ void fl_py_blocker_init_uninterruptible(fl_py_blocker *blocker);
 /* Waits until `deadline_ns` for a lock, or for a permit of a semaphore: by fl_lock_wait where it was just found busy,
  * or by fl_lock_give_way.  Returns 1 where it was acquired, 0 where it was not in time, and -1 with an exception.
  * FL_PY_OPENED is for semaphores only, FL_PY_DEADLOCK for recursive mutexes; neither has an exception.  Blocks, and
- * runs signal handlers.  The caller holds a reference to the object that `lock` lies in. */
-int fl_py_lock_wait(fl_lock_wait_fn *wait, const fl_wait_ops *ops, void *lock, int64_t deadline_ns);
+ * runs signal handlers.  Sets `blocker` up, which tells afterwards whether the thread was detached.  The caller holds a
+ * reference to the object that `lock` lies in. */
+int fl_py_lock_wait(fl_py_blocker *blocker, fl_lock_wait_fn *wait, const fl_wait_ops *ops, void *lock,
+                    int64_t deadline_ns);
 
 /* Sets the exception for FL_LOCK_OVERFLOW or FL_LOCK_NO_MEMORY.  FL_LOCK_GIVEN_UP has its exception already.  Always
  * returns -1. */

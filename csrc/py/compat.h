@@ -61,6 +61,21 @@ _Static_assert(FL_HAS_GIL == FL_RUNTIME_LOCK, "the core is compiled for this bui
 #define FL_END_CRITICAL_SECTION() ((void)0)
 #endif
 
+/* Between these no garbage is collected, so objects can be made without Python code being run.  Since 3.12 a collection
+ * waits until Python code runs anyway. */
+#if PY_VERSION_HEX < 0x030C0000
+#define FL_BEGIN_NO_COLLECTION() int fl_was_enabled = PyGC_Disable()
+#define FL_END_NO_COLLECTION()   \
+    do {                         \
+        if (fl_was_enabled) {    \
+            (void)PyGC_Enable(); \
+        }                        \
+    } while (0)
+#else
+#define FL_BEGIN_NO_COLLECTION() ((void)0)
+#define FL_END_NO_COLLECTION() ((void)0)
+#endif
+
 /* The module's slots that say that it works in an interpreter with a GIL of its own (since 3.12), and without a GIL
  * (since 3.13). */
 #ifdef Py_mod_multiple_interpreters

@@ -29,6 +29,7 @@ typedef struct {
  * methods                             a dict of what pyfastlock._methods has.  It is not the module's own dict, because
  *                                     at exit the interpreter empties modules while objects of ours are still used.
  * waits                               the same of pyfastlock._waits
+ * own_function                        a function of pyfastlock._methods, which tells code of that module
  * originals                           a dict from "Class.name" to the method that fl_method_install put there
  * dump_files                          a dict with the files of dump_locks_later() and register() */
 #define FL_STATE_OBJECTS(X)                 \
@@ -59,11 +60,14 @@ typedef struct {
     X(PyObject, methods)                    \
     X(PyObject, waits)                      \
     X(PyObject, originals)                  \
-    X(PyObject, dump_files)
+    X(PyObject, dump_files)                 \
+    X(PyObject, own_function)
 
 /* How many methods of a Condition are called by its other methods, or by a Condition that has it as its lock:
  * types/condition_replaced.c. */
 enum { FL_CONDITION_METHODS = 7 };
+
+typedef struct fl_recorder fl_recorder; /* types/contention.h */
 
 typedef struct {
 #define FL_STATE_FIELD(type, name) type *name;
@@ -72,6 +76,7 @@ typedef struct {
     /* Those methods, as the type Condition had them at first. */
     PyObject *condition_stock[FL_CONDITION_METHODS];
     fl_atomic_u32 patched; /* whether `threading` is patched: types/kind.h */
+    fl_recorder *recorder; /* constant; its inside changes */
     fl_method_watch semaphore_release;
     fl_method_watch bounded_release;
 } fl_state;

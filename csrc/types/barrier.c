@@ -4,6 +4,7 @@
 
 #include "py/define.h"
 #include "py/method.h"
+#include "types/contention.h"
 
 const void *
 fl_barrier_key(PyObject *self)
@@ -85,13 +86,16 @@ run_action(void *ctx)
 
 /* Waits with a good timeout.  `call` is the call of wait(), for a barrier that is open. */
 static PyObject *
-wait_with(PyObject *self, fl_call call, int64_t timeout_ns, fl_blocker *blocker)
+wait_with(PyObject *self, fl_call call, int64_t timeout_ns, fl_py_blocker *blocker)
 {
     uint64_t index;
     int64_t deadline_ns = fl_deadline_after_ns(timeout_ns);
     PyObject *callable = Py_XNewRef(fl_barrier_of(self)->action);
     fl_barrier_action action = {.run = callable && callable != Py_None ? run_action : NULL, .ctx = callable};
-    fl_barrier_result result = fl_barrier_wait(fl_barrier_core(self), timeout_ns, action, &index, blocker);
+    fl_contention_wait record;
+    fl_contention_begin(&record, self, FL_FOR_BARRIER);
+    fl_barrier_result result = fl_barrier_wait(fl_barrier_core(self), timeout_ns, action, &index, &blocker->base);
+    fl_contention_end(&record, fl_py_has_blocked(blocker), 0);
     Py_XDECREF(callable);
     switch (result) {
         case FL_BARRIER_PASSED:
@@ -139,7 +143,7 @@ wait_with_misfit(PyObject *self, fl_call call)
     misfit_blocker misfit = {.exception = fl_take_exception()};
     fl_py_blocker_init(&misfit.blocker, FL_DEADLINE_NEVER);
     misfit.blocker.base.poll = raise_exception;
-    PyObject *result = wait_with(self, call, FL_DEADLINE_NEVER, &misfit.blocker.base);
+    PyObject *result = wait_with(self, call, FL_DEADLINE_NEVER, &misfit.blocker);
     Py_DECREF(misfit.exception);
     return result;
 }
@@ -187,7 +191,7 @@ barrier_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *
     if (fits) {
         fl_py_blocker blocker;
         fl_py_blocker_init(&blocker, timeout_ns);
-        return wait_with(self, call, timeout_ns, &blocker.base);
+        return wait_with(self, call, timeout_ns, &blocker);
     }
     return never_fits ? NULL : wait_with_misfit(self, call);
 }

@@ -3,6 +3,7 @@
 #include "types/barrier.h"
 
 #include "py/method.h"
+#include "types/contention.h"
 
 /* ---- the inside ---- */
 
@@ -145,6 +146,9 @@ barrier_init(PyObject *self, PyObject *args, PyObject *kwargs)
         set_up(fl_barrier_of(self), &arguments);
     }
     FL_END_CRITICAL_SECTION();
+    if (unborn > 0) {
+        fl_object_made(self);
+    }
     if (unborn != 0) {
         return unborn < 0 ? -1 : 0;
     }
@@ -171,6 +175,7 @@ barrier_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObjec
     fl_barrier_object *self = FL_INSTANCE_NEW(fl_barrier_object, (PyTypeObject *)type);
     if (self) {
         set_up(self, &arguments);
+        fl_object_made((PyObject *)self);
         PyObject_GC_Track(self);
     }
     return (PyObject *)self;

@@ -5,6 +5,7 @@
 #include "py/bound.h"
 #include "py/define.h"
 #include "py/method.h"
+#include "types/contention.h"
 
 /* Checks that `lock` has the methods that a Condition needs; the standard library looks for them in __init__, too.  0,
  * or -1 with an exception. */
@@ -56,6 +57,7 @@ set_lock(fl_condition_object *self, fl_state *state, PyObject *lock)
     self->lock = own;
     self->mutex = mutex;
     fl_store_release_u32(&self->kind, kind);
+    fl_object_made((PyObject *)self);
     return 0;
 }
 
@@ -152,6 +154,7 @@ condition_dealloc(PyObject *self)
     fl_condition_object *condition = fl_condition_of(self);
     PyObject_GC_UnTrack(self);
     Py_TRASHCAN_BEGIN(self, condition_dealloc); /* Conditions over Conditions may be stacked deeply */
+    fl_object_freed(self);
     if (condition->weakrefs) {
         PyObject_ClearWeakRefs(self);
     }

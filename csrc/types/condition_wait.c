@@ -3,6 +3,7 @@
 #include "platform/clock.h"
 #include "py/define.h"
 #include "types/condition.h"
+#include "types/contention.h"
 #include "types/foreign.h"
 #include "types/waits.h"
 
@@ -92,12 +93,53 @@ translate(fl_condition_object *self, fl_cond_result result)
     return -1; /* poll() has set the exception */
 }
 
+/* The kind of the lock, which is one of ours. */
+static fl_wait_kind
+kind_of_lock(fl_condition_object *self)
+{
+    return fl_condition_kind(self) == FL_RECURSIVE ? FL_FOR_RMUTEX : FL_FOR_MUTEX;
+}
+
+/* Waits with a lock of ours.  The caller holds it, and holds it afterwards.
+ *
+ * For a recording these are two waits: for the notification, and from then on for the lock, which is still held when
+ * the notification comes.  Without a notification the second one begins with the deadline. */
+static fl_cond_result
+wait_with_lock(fl_condition_object *self, int64_t deadline_ns)
+{
+    fl_py_blocker blocker, blocker_back;
+    fl_contention_wait record, record_back;
+    fl_contention_begin(&record, (PyObject *)self, FL_FOR_COND);
+    fl_py_blocker_init_uninterruptible(&blocker_back);
+    fl_py_blocker_init(&blocker, deadline_ns);
+    fl_cond_result result =
+        fl_cond_wait(&self->cond, fl_condition_core_lock(self), deadline_ns, &blocker.base, &blocker_back.base);
+    int64_t notified_ns = blocker.base.notified_ns;
+    bool waited_back = notified_ns != 0 || (result == FL_COND_TIMED_OUT && fl_py_has_blocked(&blocker_back));
+    int64_t back_ns = notified_ns ? notified_ns : deadline_ns;
+    fl_contention_follow(&record_back, &record, self->lock, kind_of_lock(self), back_ns);
+    fl_contention_end(&record, fl_py_has_blocked(&blocker), waited_back ? back_ns : 0);
+    fl_contention_end(&record_back, waited_back, 0);
+    return result;
+}
+
+/* Lets others have the lock, for a wait without any time. */
+static fl_cond_result
+give_way(fl_condition_object *self)
+{
+    fl_py_blocker blocker_back;
+    fl_contention_wait record;
+    fl_contention_begin(&record, self->lock, kind_of_lock(self));
+    fl_py_blocker_init_uninterruptible(&blocker_back);
+    fl_cond_result result = fl_cond_give_way(fl_condition_core_lock(self), &blocker_back.base);
+    fl_contention_end(&record, fl_py_has_blocked(&blocker_back), 0);
+    return result;
+}
+
 /* Waits.  The caller holds the lock, and holds it afterwards.  Results as of translate(). */
 static int
 wait_until(fl_condition_object *self, int replaced, int64_t deadline_ns)
 {
-    fl_py_blocker blocker, blocker_back;
-    fl_py_blocker_init_uninterruptible(&blocker_back);
     if (fl_condition_kind(self) == FL_FOREIGN || replaced & FL_REPLACED_LOCK) {
         PyObject *lock = Py_NewRef(replaced & FL_REPLACED_LOCK ? (PyObject *)self : self->lock);
         int notified = fl_foreign_wait(fl_state_of((PyObject *)self), &self->cond, lock, deadline_ns);
@@ -105,11 +147,9 @@ wait_until(fl_condition_object *self, int replaced, int64_t deadline_ns)
         return notified;
     }
     if (deadline_ns == FL_DEADLINE_PASSED) {
-        return translate(self, fl_cond_give_way(fl_condition_core_lock(self), &blocker_back.base));
+        return translate(self, give_way(self));
     }
-    fl_py_blocker_init(&blocker, deadline_ns);
-    return translate(
-        self, fl_cond_wait(&self->cond, fl_condition_core_lock(self), deadline_ns, &blocker.base, &blocker_back.base));
+    return translate(self, wait_with_lock(self, deadline_ns));
 }
 
 /* wait(timeout); NULL is the default.  Results as of translate(). */

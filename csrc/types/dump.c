@@ -11,6 +11,7 @@
 #include "core/sema.h"
 #include "py/block.h"
 #include "py/define.h"
+#include "types/names.h"
 #include "types/semaphore.h"
 #include "types/waits.h"
 
@@ -43,7 +44,9 @@ type_of(const fl_waiter *waiter)
 static fl_dump_name
 name_of(const fl_waiter *waiter)
 {
-    return (fl_dump_name){.type = type_of(waiter), .address = fl_waits_object(waiter)};
+    fl_dump_name name = {.type = type_of(waiter), .address = fl_waits_object(waiter)};
+    (void)fl_name_peek(name.address, name.given, sizeof name.given);
+    return name;
 }
 
 void

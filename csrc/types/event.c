@@ -4,6 +4,7 @@
 
 #include "py/define.h"
 #include "py/method.h"
+#include "types/contention.h"
 #include "types/inside.h"
 #include "types/types.h"
 
@@ -211,14 +212,27 @@ wait_open(PyObject *self, int64_t deadline_ns)
     return result;
 }
 
+static fl_event_result
+wait_until(PyObject *self, int64_t deadline_ns)
+{
+    fl_py_blocker blocker;
+    fl_contention_wait record;
+    if (deadline_ns == FL_DEADLINE_PASSED) {
+        return fl_event_wait(core_of(self), deadline_ns, NULL); /* which does not block then */
+    }
+    fl_contention_begin(&record, self, FL_FOR_EVENT);
+    fl_py_blocker_init(&blocker, deadline_ns);
+    fl_event_result result = fl_event_wait(core_of(self), deadline_ns, &blocker.base);
+    fl_contention_end(&record, fl_py_has_blocked(&blocker), 0);
+    return result;
+}
+
 /* Waits for an event that was just found clear. */
 static PyObject *
 wait_within(PyObject *self, int64_t timeout_ns)
 {
-    fl_py_blocker blocker;
     int64_t deadline_ns = fl_deadline_after_ns(timeout_ns);
-    fl_py_blocker_init(&blocker, deadline_ns);
-    switch (fl_event_wait(core_of(self), deadline_ns, &blocker.base)) {
+    switch (wait_until(self, deadline_ns)) {
         case FL_EVENT_WAS_SET:
             Py_RETURN_TRUE;
         case FL_EVENT_TIMED_OUT:
@@ -309,6 +323,7 @@ event_init(PyObject *self, PyObject *args, PyObject *kwargs)
         return -1;
     }
     if (untouched && fl_event_init_unborn(core_of(self))) {
+        fl_object_made(self);
         return 0;
     }
     return fl_inside_init_again(self, &inside, fl_state_of(self)->stdlib_event, args, kwargs);
@@ -328,6 +343,7 @@ event_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject 
     if (self) {
         fl_event_init(&self->event);
         fl_instance_make_fast(self);
+        fl_object_made((PyObject *)self);
         PyObject_GC_Track(self);
     }
     return (PyObject *)self;

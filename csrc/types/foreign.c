@@ -40,6 +40,7 @@
 #include "platform/clock.h"
 #include "py/block.h"
 #include "types/condition.h"
+#include "types/contention.h"
 
 static const fl_cond_lock NOT_OURS = {NULL, NULL};
 
@@ -412,16 +413,20 @@ wait_as(fl_cond *cond, PyObject *lock, const methods *use, fl_waiter *waiter, in
     }
     waiter->deadline_ns = deadline_ns;
     waiter->runtime = fl_blocker_runtime(&blocker.base);
+    fl_contention_wait record;
+    fl_contention_begin(&record, fl_condition_of_cond(cond), FL_FOR_COND);
     fl_cond_enqueue_for_notification(cond, waiter); /* F6 */
     PyObject *saved = PyObject_CallNoArgs(use->let_go.call);
     if (saved) {
         (void)fl_lot_sleep(waiter, deadline_ns, &blocker.base);
+        fl_contention_end(&record, true, 0);
         keep(&first);
         take_back(lock, &use->take, use->let_go.is_saving ? saved : Py_None, use->deadlock_error, &first);
         Py_DECREF(saved);
     }
     else {
         (void)fl_lot_cancel(waiter);
+        fl_contention_end(&record, false, 0);
         undo_release(lock, use, &first);
     }
     if (first) {

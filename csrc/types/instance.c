@@ -2,6 +2,8 @@
 
 #include <stdarg.h>
 
+#include "types/contention.h"
+
 void *
 fl_instance_clean(void *object)
 {
@@ -103,6 +105,7 @@ fl_instance_dealloc_as(PyObject *self, destructor dealloc, inquiry clear)
     (void)dealloc; /* not every version's Py_TRASHCAN_BEGIN uses it */
     PyObject_GC_UnTrack(self);
     Py_TRASHCAN_BEGIN(self, dealloc);
+    fl_object_freed(self);
     if (((fl_instance *)self)->weakrefs) {
         PyObject_ClearWeakRefs(self);
     }

@@ -1,6 +1,7 @@
 /* pyfastlock.Lock, over core/mutex.h. */
 
 #include "py/define.h"
+#include "types/contention.h"
 #include "types/kind.h"
 #include "types/locking.h"
 #include "types/types.h"

@@ -3,6 +3,7 @@
 #include "platform/clock.h"
 #include "py/block.h"
 #include "py/define.h"
+#include "types/contention.h"
 #include "types/types.h"
 #include "types/waits.h"
 
@@ -21,6 +22,19 @@ try_lock(fl_lock_kind kind, void *mutex)
     return fl_locking_ops(kind)->wait.try_lock(mutex, NULL);
 }
 
+/* The object that the mutex lies in. */
+static PyObject *
+object_of(fl_lock_kind kind, void *mutex)
+{
+    return kind == FL_RECURSIVE ? fl_rlock_of(mutex) : fl_lock_of(mutex);
+}
+
+static fl_wait_kind
+wait_kind(fl_lock_kind kind)
+{
+    return kind == FL_RECURSIVE ? FL_FOR_RMUTEX : FL_FOR_MUTEX;
+}
+
 /* Returns a bool, or NULL with an exception.  A deadlock that is over when it is to be described is none: the wait
  * begins anew. */
 static FL_SLOW PyObject *
@@ -31,7 +45,11 @@ wait_within(fl_lock_wait_fn *wait, fl_lock_kind kind, void *mutex, int64_t timeo
     int64_t since_ns = fl_clock_now_ns();
     int acquired;
     do {
-        acquired = fl_py_lock_wait(wait, ops, mutex, deadline_ns);
+        fl_py_blocker blocker;
+        fl_contention_wait record;
+        fl_contention_begin(&record, object_of(kind, mutex), wait_kind(kind));
+        acquired = fl_py_lock_wait(&blocker, wait, ops, mutex, deadline_ns);
+        fl_contention_end(&record, fl_py_has_blocked(&blocker), 0);
         if (acquired == FL_PY_DEADLOCK && fl_waits_raise_deadlock(fl_rlock_of(mutex), since_ns) < 0) {
             return NULL;
         }
@@ -205,14 +223,17 @@ fl_locking_acquire_restore(fl_lock_kind kind, void *mutex, PyObject *self, PyObj
         return NULL;
     }
     fl_py_blocker blocker;
-    fl_py_blocker_init_uninterruptible(&blocker);
+    fl_contention_wait record;
     int64_t since_ns = fl_clock_now_ns();
     fl_lock_result taken = try_lock(kind, mutex);
     while (taken == FL_LOCK_BUSY || taken == FL_LOCK_DEADLOCK) {
         if (taken == FL_LOCK_DEADLOCK && fl_waits_raise_deadlock(fl_rlock_of(mutex), since_ns) < 0) {
             return NULL;
         }
+        fl_contention_begin(&record, object_of(kind, mutex), wait_kind(kind));
+        fl_py_blocker_init_uninterruptible(&blocker);
         taken = fl_lock_wait(&fl_locking_ops(kind)->wait, mutex, FL_DEADLINE_NEVER, &blocker.base);
+        fl_contention_end(&record, fl_py_has_blocked(&blocker), 0);
     }
     if (taken != FL_LOCK_ACQUIRED) {
         (void)fl_py_lock_error(taken);
@@ -269,6 +290,7 @@ PyMemberDef fl_locking_members[] = {
 void
 fl_locking_dealloc(PyObject *self)
 {
+    fl_object_freed(self);
     if (((fl_locking_object *)self)->weakrefs) {
         PyObject_ClearWeakRefs(self);
     }

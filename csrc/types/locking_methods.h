@@ -110,6 +110,7 @@ NAME(create)(PyTypeObject *type)
     if (self) {
         self->weakrefs = NULL;
         INIT(&self->mutex);
+        fl_object_made((PyObject *)self);
     }
     return (PyObject *)self;
 }

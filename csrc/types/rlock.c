@@ -1,6 +1,7 @@
 /* pyfastlock.RLock, over core/rmutex.h. */
 
 #include "py/define.h"
+#include "types/contention.h"
 #include "types/kind.h"
 #include "types/locking.h"
 #include "types/types.h"
@@ -157,6 +158,7 @@ rlock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     PyObject *self = type->tp_alloc(type, 0);
     if (self) {
         fl_rmutex_init(rlock_core(self));
+        fl_object_made(self);
     }
     return self;
 }

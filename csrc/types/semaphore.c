@@ -4,6 +4,7 @@
 
 #include "py/define.h"
 #include "py/method.h"
+#include "types/contention.h"
 #include "types/inside.h"
 
 FL_NOINLINE PyObject *
@@ -68,7 +69,11 @@ wait_within(PyObject *self, int64_t timeout_ns)
     if (timeout_ns == 0 && fl_semaphore_is_closed(self)) {
         Py_RETURN_FALSE;
     }
-    int acquired = fl_py_lock_wait(fl_lock_wait, &fl_sema_ops, fl_semaphore_core(self), deadline_ns);
+    fl_py_blocker blocker;
+    fl_contention_wait record;
+    fl_contention_begin(&record, self, FL_FOR_SEMA);
+    int acquired = fl_py_lock_wait(&blocker, fl_lock_wait, &fl_sema_ops, fl_semaphore_core(self), deadline_ns);
+    fl_contention_end(&record, fl_py_has_blocked(&blocker), 0);
     if (acquired == FL_PY_OPENED) {
         return acquire_open(self, deadline_ns);
     }

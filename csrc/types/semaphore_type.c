@@ -2,6 +2,7 @@
 
 #include "types/semaphore.h"
 
+#include "types/contention.h"
 #include "types/inside.h"
 
 const void *
@@ -130,6 +131,9 @@ init_as(PyObject *self, PyObject *args, PyObject *kwargs, bool bounded)
         set_up(fl_semaphore_of(self), permits, bounded);
     }
     FL_END_CRITICAL_SECTION();
+    if (unborn > 0) {
+        fl_object_made(self);
+    }
     if (unborn != 0) {
         return unborn < 0 ? -1 : 0;
     }
@@ -179,6 +183,7 @@ create(PyTypeObject *type, fl_call call, bool bounded)
         self->watch = bounded ? &state->bounded_release : &state->semaphore_release;
         set_up(self, permits, bounded);
         fl_instance_make_fast(self);
+        fl_object_made((PyObject *)self);
         PyObject_GC_Track(self);
     }
     return (PyObject *)self;

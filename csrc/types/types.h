@@ -52,6 +52,13 @@ fl_rlock_core(PyObject *self)
     return &((fl_rlock_object *)self)->mutex;
 }
 
+/* Returns the Lock that the mutex lies in. */
+static inline PyObject *
+fl_lock_of(const void *mutex)
+{
+    return (PyObject *)((char *)mutex - offsetof(fl_lock_object, mutex));
+}
+
 /* Returns the RLock that the mutex lies in. */
 static inline PyObject *
 fl_rlock_of(const void *mutex)
@@ -64,6 +71,13 @@ static inline fl_condition_object *
 fl_condition_of(PyObject *self)
 {
     return (fl_condition_object *)self;
+}
+
+/* Returns the Condition that `cond` lies in. */
+static inline PyObject *
+fl_condition_of_cond(const void *cond)
+{
+    return (PyObject *)((char *)cond - offsetof(fl_condition_object, cond));
 }
 
 /* Returns what the Condition's lock is.  FL_FOREIGN stands also for a lock that is not set yet: without the GIL another

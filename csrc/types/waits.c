@@ -26,11 +26,11 @@ fl_waits_object(const fl_waiter *waiter)
 {
     switch (waiter->kind) {
         case FL_FOR_MUTEX:
-            return (PyObject *)((char *)waiter->key - offsetof(fl_lock_object, mutex));
+            return fl_lock_of(waiter->key);
         case FL_FOR_RMUTEX:
             return fl_rlock_of(waiter->key);
         case FL_FOR_COND:
-            return (PyObject *)((char *)waiter->key - offsetof(fl_condition_object, cond));
+            return fl_condition_of_cond(waiter->key);
         case FL_FOR_EVENT:
             return fl_event_of_key(waiter->key);
         case FL_FOR_SEMA:

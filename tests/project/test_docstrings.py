@@ -33,8 +33,12 @@ FUNCTIONS = (
     "cancel_dump_locks_later",
     "register",
     "unregister",
+    "contention",
+    "start_contention",
+    "stop_contention",
+    "set_name",
 )
-SHOWN = ("Wait", "DeadlockError")
+SHOWN = ("Wait", "DeadlockError", "ContentionReport", "Contention", "WaitingCall", "Place")
 """Classes that a program gets from us and does not make; `threading` has nothing like them."""
 ALSO = {"__enter__", "__exit__", "__getstate__"}
 """What is documented of the names with an underscore, beside those that `threading` has."""
@@ -125,7 +129,12 @@ def test_every_argument_is_named(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("shown", "attributes"),
-    [(pyfastlock.Wait, pyfastlock.Wait.__slots__), (pyfastlock.DeadlockError, ("cycle",))],
+    [
+        *((shown, shown.__slots__) for shown in (pyfastlock.Wait, pyfastlock.Contention)),
+        *((shown, shown.__slots__) for shown in (pyfastlock.WaitingCall, pyfastlock.Place)),
+        (pyfastlock.DeadlockError, ("cycle",)),
+        (pyfastlock.ContentionReport, ("locks", "seconds", "lost")),
+    ],
 )
 def test_what_is_shown_names_its_attributes(shown: type, attributes: tuple[str, ...]) -> None:
     described = re.findall(r"^(\w+): ", inspect.getdoc(shown) or "", re.MULTILINE)

@@ -10,6 +10,7 @@ import pyfastlock
 
 OURS = {
     "pyfastlock",
+    "pyfastlock._contention",
     "pyfastlock._core",
     "pyfastlock._methods",
     "pyfastlock._neighbours",
