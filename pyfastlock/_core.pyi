@@ -93,6 +93,7 @@ def unregister(signum: int, /) -> bool:
     Raises ValueError where no signal has that number, and RuntimeError for the signal of a
     fault.  The counterpart of faulthandler.unregister.
     """
+
 def _name(primitive: object, /) -> str | None:
     """Return the name that set_name() gave to the object, or None.  Runs no Python code."""
 

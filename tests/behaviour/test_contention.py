@@ -440,11 +440,12 @@ def test_objects_of_too_many_names_are_put_together() -> None:
     with contention() as report:
         # Objects at one address share their room, so the first turn is enough as a rule.
         while all(found.kind for found in report.locks) and count < 16 * 600:
-            for count in range(count + 1, count + 601):
+            for number in range(600):
                 semaphore = pyfastlock.Semaphore(0)
-                set_name(semaphore, f"number {count}")
+                set_name(semaphore, f"number {count + number}")
                 wait_a_moment(semaphore)
                 del semaphore
+            count += 600
     assert sum(found.waits for found in report.locks) == count
     assert sum(found.objects for found in report.locks) == count
     assert len(report.locks) <= 16 * 513
