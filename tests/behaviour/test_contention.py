@@ -455,10 +455,11 @@ def test_objects_of_too_many_names_are_put_together() -> None:
         ("freed objects", None, None)
     }
     with contention() as report:  # and the next recording has room again
-        semaphore = pyfastlock.Semaphore(0)
-        wait_a_moment(semaphore)
-        del semaphore
-    assert only(report).kind == "Semaphore"
+        many = [pyfastlock.Semaphore(0) for _ in range(300)]
+        for semaphore in many:
+            wait_a_moment(semaphore)
+        del many, semaphore
+    assert {found.kind for found in report.locks} == {"Semaphore"}
 
 
 def test_too_many_places_are_put_together() -> None:
