@@ -22,7 +22,7 @@
 typedef struct {
     const char *type;    /* a string that lasts for ever */
     const void *address; /* as the runtime shows it */
-    char given[48]; /* what the program calls it, in UTF-8; empty where it has no name */
+    char given[48];      /* what the program calls it, in UTF-8; empty where it has no name */
 } fl_dump_name;
 
 /* Names what the waiter waits for.  Called under the mutex of its bucket; may read, and nothing else. */
