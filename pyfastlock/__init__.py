@@ -35,7 +35,7 @@ from pyfastlock._core import (
     unregister,
 )
 from pyfastlock._patch import patch, patched, unpatch, unreached
-from pyfastlock._waits import DeadlockError, Wait, deadlocks, waits
+from pyfastlock._waits import Deadlock, DeadlockError, Wait, deadlocks, waits
 
 __all__ = [
     "TIMEOUT_MAX",
@@ -45,6 +45,7 @@ __all__ = [
     "Condition",
     "Contention",
     "ContentionReport",
+    "Deadlock",
     "DeadlockError",
     "Event",
     "Lock",

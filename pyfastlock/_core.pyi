@@ -137,7 +137,7 @@ def _waiters(primitive: Lock | RLock | Condition | Event | Semaphore | Barrier, 
     For tests.  A notified waiter of a Condition may be queued on its lock.
     """
 
-def _waits() -> list[tuple[int, Any, int, int, float, float | None]]:
+def _waits() -> list[tuple[int, Any, int, int, float, float | None, bool]]:
     """Return what pyfastlock._waits makes waits() of: a list with a tuple for each thread that is
     queued on an object of one of these types.
     """
@@ -146,7 +146,8 @@ class _LockMeta(ABCMeta): ...
 
 @final
 class Lock(metaclass=_LockMeta):
-    """A mutual exclusion lock without an owner: any thread may release it.
+    """A mutual exclusion lock without an owner: any thread may release it.  Whoever
+    takes it by a with-statement is expected to leave that.
 
     Mirrors threading.Lock.
     """
@@ -162,10 +163,12 @@ class Lock(metaclass=_LockMeta):
 
         Raises ValueError for a timeout that is negative or NaN, or given with
         blocking=False; OverflowError for one above TIMEOUT_MAX;
+        DeadlockError for a wait without a limit that would never end, as threads wait
+        for each other inside with-blocks, or the owner of such a block is gone;
         and, while the interpreter ends, PythonFinalizationError (RuntimeError before
         Python 3.13) for a wait without a limit that nobody can end any more.
 
-        Mirrors threading.Lock.acquire.
+        Mirrors threading.Lock.acquire, which waits for ever in a deadlock.
         """
     def acquire_lock(self, blocking: bool = True, timeout: float = -1) -> bool:
         """An obsolete name of acquire().

@@ -4,14 +4,22 @@ The C code has a list of all waits (csrc/types/waits.h).  Here they get the name
 """
 
 import sys
+import types
 
 TYPE_CHECKING = False  # `typing` costs more to import than all the rest of the package
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 else:
     Any = object
 
-Raw = tuple[int, Any, int, int, float, float | None]
+PAUSABLE = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
+"""What runs code in a frame that is in no thread in between."""
+
+RELEASES = ("release", "release_lock", "__exit__")
+"""The methods of a Lock that release it."""
+
+Raw = tuple[int, Any, int, int, float, float | None, bool]
 """A wait in the C code's list: csrc/types/waits.h."""
 
 
@@ -22,7 +30,8 @@ class Wait:
     name:       the thread's name; None where threading does not know the thread.
     lock:       the object that it waits for; None where that belongs to another interpreter.
     owner:      the identifier of the thread that holds the lock; None where nobody does, or where
-                the object does not know it: only an RLock does.
+                the object does not know it: only a Lock and an RLock do.  Of a Lock it is the
+                thread that has taken it; another one may release it.
     owner_name: that thread's name; None as for name, and where it has ended.
     seconds:    how many seconds it has waited; for a lock after a notification, since that.
     timeout:    how many seconds the wait may last; None: it has no limit.
@@ -59,6 +68,24 @@ class Wait:
     def __repr__(self) -> str:
         values = (f"{name}={getattr(self, name)!r}" for name in self.__slots__)
         return f"Wait({', '.join(values)})"
+
+
+class Deadlock(tuple[Wait, ...]):
+    """The waits of a deadlock, in the order of DeadlockError.cycle.  deadlocks() returns it.
+
+    suspected: whether it may be none, because another thread may release one of the locks.  That is
+               a Lock that was taken by acquire(), or whose with-block another thread may end.
+    """
+
+    suspected: bool
+
+    def __new__(cls, waits: "Iterable[Wait]", suspected: bool) -> "Deadlock":
+        self = super().__new__(cls, waits)
+        self.suspected = suspected
+        return self
+
+    def __repr__(self) -> str:
+        return f"Deadlock({super().__repr__()}, suspected={self.suspected})"
 
 
 class DeadlockError(RuntimeError):
@@ -99,37 +126,79 @@ def waits() -> "list[Wait]":
     return [wait_of(raw) for raw in _waits()]
 
 
-def deadlocks() -> "list[tuple[Wait, ...]]":
-    """Return the deadlocks of RLocks that exist at this moment, each as DeadlockError.cycle has it.
+def deadlocks() -> "list[Deadlock]":
+    """Return the deadlocks that exist at this moment, and those that are only suspected.
 
-    There are some where PYFASTLOCK_DEADLOCKS=off is in the environment, and where no wait of a
-    cycle may fail.
+    Certain ones are left where PYFASTLOCK_DEADLOCKS=off is in the environment, and where no wait of
+    a cycle may fail; elsewhere a thread gets a DeadlockError.  A suspected one has a Lock that
+    another thread may release.
     """
     from pyfastlock._core import _waits
 
     stuck = {
-        raw[0]: (wait_of(raw), raw[3]) for raw in _waits() if (raw[2] or raw[3]) and raw[5] is None
+        raw[0]: raw for raw in _waits() if (raw[2] or raw[3]) and raw[5] is None
     }  # by thread; without a timeout, and with an owner
-    found: list[tuple[Wait, ...]] = []
+    found: list[Deadlock] = []
     seen: set[int] = set()
     for first in stuck:
-        chain: list[Wait] = []
+        chain: list[Raw] = []
         thread: int | None = first
         while thread in stuck and thread not in seen:
             seen.add(thread)
-            wait, fate = stuck[thread]
-            chain.append(wait)
-            thread = wait.owner if fate == LIVES else None
-            if fate != LIVES:
-                found.append((wait,))
-        threads = [wait.thread for wait in chain]
+            raw = stuck[thread]
+            chain.append(raw)
+            thread = raw[2] if raw[3] == LIVES else None
+            if raw[3] != LIVES:
+                found.append(deadlock([raw]))
+        threads = [raw[0] for raw in chain]
         if thread in threads:
-            found.append(tuple(chain[threads.index(thread) :]))
+            found.append(deadlock(chain[threads.index(thread) :]))
     return found
 
 
+def deadlock(cycle: "list[Raw]") -> Deadlock:
+    return Deadlock(map(wait_of, cycle), any(raw[6] for raw in cycle) or is_doubtful(cycle))
+
+
+def is_doubtful(cycle: "list[Raw]") -> bool:
+    """Return whether another thread may end one of the blocks in which Locks are held.
+
+    A block's end is in the hands of the thread that runs the block.  It is not where the block
+    stands in a generator or a coroutine, which any thread may go on with, or where something has a
+    method that releases the lock: an ExitStack, say.  What is found may be innocent; then a
+    deadlock is not told.  It runs no code of the objects that it looks at.
+    """
+    import gc
+
+    from pyfastlock._core import Condition, Lock
+
+    locks = [raw[1] for raw in cycle if type(raw[1]) is Lock]
+    if not locks:
+        return False
+    groups = [gc.get_referrers(*locks)]
+    conditions = [each for each in groups[0] if issubclass(type(each), Condition)]
+    if conditions:
+        groups.append(gc.get_referrers(*conditions))
+    methods = []
+    for group in groups:
+        for each in group:
+            kind = type(each)
+            if any(kind is pausable for pausable in PAUSABLE):
+                return True
+            if kind is types.MethodType or (
+                (kind is types.BuiltinMethodType or kind is type(locks[0].__exit__))
+                and each.__name__ in RELEASES
+            ):
+                methods.append(each)
+    for method in methods:
+        # Lists do not count: there are those of this function, perhaps in several threads.
+        if any(type(each) is not list for each in gc.get_referrers(method)):
+            return True
+    return False
+
+
 def wait_of(raw: "Raw") -> Wait:
-    thread, lock, owner, fate, seconds, timeout = raw
+    thread, lock, owner, fate, seconds, timeout, _ = raw
     return Wait(
         thread,
         name_of(thread),
@@ -164,18 +233,21 @@ def edge_text(wait: Wait, fate: int = LIVES) -> str:
     """Return a line: who waits for what, and who holds that."""
     owner = thread_text(wait.owner, wait.owner_name)
     held = (
-        f"held by {owner}",
-        f"whose owner, {owner}, has ended",
-        f"whose owner, {owner}, did not come along in the fork",
+        ", which it holds itself" if wait.owner == wait.thread else f" held by {owner}",
+        f" whose owner, {owner}, has ended",
+        f" whose owner, {owner}, did not come along in the fork",
     )[fate]
-    return f"{thread_text(wait.thread, wait.name)} waits for {lock_text(wait.lock)} {held}"
+    return f"{thread_text(wait.thread, wait.name)} waits for {lock_text(wait.lock)}{held}"
 
 
-def deadlock_error(raw: "list[Raw]") -> DeadlockError:
+def deadlock_error(raw: "list[Raw]") -> "DeadlockError | None":
+    """Return the error for a deadlock that the core has found, or None where it may be none."""
+    if is_doubtful(raw):
+        return None
     cycle = tuple(wait_of(each) for each in raw)
     fate = raw[0][3]
     edges = [edge_text(each, fate) for each in cycle]
-    if fate == LIVES:
+    if fate == LIVES and len(cycle) > 1:
         edges.insert(0, f"{len(cycle)} threads wait for each other:")
     error = DeadlockError("\n  ".join(edges))
     error.cycle = cycle

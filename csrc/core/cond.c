@@ -54,7 +54,7 @@ notify_done(void *arg, bool left)
 FL_SLOW size_t
 fl_cond_notify_slow(fl_cond *cond, size_t most, fl_cond_lock lock)
 {
-    bool moves = lock.ops && (lock.ops->wait.look == NULL || lock.ops->is_owned(lock.lock));
+    bool moves = lock.ops && lock.ops->is_own(lock.lock);
     notify_ctx ctx = {.cond = cond, .lock = lock, .now_ns = fl_clock_now_ns(), .moves = moves};
     const void *to = lock.lock ? lock.lock : (const void *)cond;
     size_t count = fl_lot_requeue(cond, to, most, notify_waiter, notify_done, &ctx);
@@ -148,6 +148,14 @@ look(void *arg)
     return ctx->takes_part && ctx->lock.ops->wait.look(ctx->waiter);
 }
 
+static void
+note_hold(fl_cond_lock lock, fl_waiter *waiter)
+{
+    if (lock.ops->note_hold) {
+        lock.ops->note_hold(lock.lock, waiter);
+    }
+}
+
 static fl_cond_result
 wait_as(fl_cond *cond, fl_cond_lock lock, fl_waiter *waiter, int64_t deadline_ns, fl_blocker *blocker,
         fl_blocker *blocker_back)
@@ -158,6 +166,7 @@ wait_as(fl_cond *cond, fl_cond_lock lock, fl_waiter *waiter, int64_t deadline_ns
     if (!lock.ops->is_owned(lock.lock)) {
         return FL_COND_NOT_HELD; /* before anybody can hand it the lock, which would then seem to be its own */
     }
+    note_hold(lock, waiter);
     waiter->deadline_ns = deadline_ns;
     waiter->runtime = fl_blocker_runtime(blocker);
     fl_cond_enqueue(cond, waiter); /* C1 */
@@ -170,7 +179,7 @@ wait_as(fl_cond *cond, fl_cond_lock lock, fl_waiter *waiter, int64_t deadline_ns
         return FL_COND_NOT_HELD;
     }
     lock_goal ctx = {waiter, lock, false};
-    fl_lot_goal goal = {lock.lock, take_part, &ctx, lock.ops->wait.look ? look : NULL};
+    fl_lot_goal goal = {lock.lock, take_part, &ctx, look};
     fl_wait_result waited = fl_lot_sleep_for(waiter, deadline_ns, blocker, &goal);
     /* From here on the same waiter waits for the lock, and it may have been woken for the lock, or handed it, already:
      * a new waiter would lose that (K1).  It does not keep its place any more: a lock that is handed to a waiter while
@@ -205,6 +214,7 @@ wait_as(fl_cond *cond, fl_cond_lock lock, fl_waiter *waiter, int64_t deadline_ns
 static fl_cond_result
 give_way_as(fl_cond_lock lock, fl_waiter *waiter, fl_blocker *blocker_back)
 {
+    note_hold(lock, waiter);
     uint64_t depth = lock.ops->release_all(lock.lock, NULL);
     if (depth == 0) {
         return FL_COND_NOT_HELD;

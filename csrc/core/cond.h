@@ -11,8 +11,8 @@
  *     the condition's queue.  A timeout and an interruption remove the waiter under the same mutex.  One of them is
  *     first (L1): a waiter that has timed out takes no notification, a notified one does not time out.
  * C3  A notified waiter whose lock is one of ours and held goes to the lock's queue and sleeps on; a release of
- *     the lock wakes it.  Any other notified waiter is woken at once, and so is each where the lock is recursive and
- *     the thread that notifies does not own it: then the owner may be asleep, and the waiter has to look (D3).
+ *     the lock wakes it.  Any other notified waiter is woken at once, and so is each where the thread that notifies is
+ *     not known to hold the lock: then the holder may be asleep, and the waiter has to look (D3).
  * C4  A waiter that was notified while its poll() ran, and is then given up, returns FL_COND_GIVEN_UP with
  *     waiter->notified set: its caller takes the lock and notifies another one in its place.
  * C5  A waiter that does not want the lock (`wants_no_lock`) is woken by its notification, and does not go to the

@@ -23,14 +23,23 @@ fl_deadlock_init(void)
 static bool
 is_stuck(const fl_waiter *waiter)
 {
-    return waiter->kind == FL_FOR_RMUTEX && (waiter->notified || waiter->deadline_ns == FL_DEADLINE_NEVER);
+    return fl_waiter_is_for_lock(waiter) && (waiter->notified || waiter->deadline_ns == FL_DEADLINE_NEVER);
 }
 
-/* The owner of what the waiter is queued for; 0 where that is free, and a thread is on its way to it. */
+/* The owner of what the waiter is queued for; 0 where that is free, and a thread is on its way to it, and where its
+ * hold is loose. */
 static uint64_t
 owner_of(const fl_waiter *waiter)
 {
-    return fl_word_holder(fl_load_relaxed_u64((fl_atomic_u64 *)waiter->key));
+    return fl_word_owner(fl_load_relaxed_u64((fl_atomic_u64 *)waiter->key));
+}
+
+/* Whether the owner is the waiter's own thread in earnest (D8).  A thread does not queue for a recursive mutex that it
+ * owns: it has been handed that, and is being woken. */
+static bool
+waits_for_itself(const fl_waiter *waiter, uint64_t owner)
+{
+    return owner == waiter->thread && waiter->kind == FL_FOR_MUTEX;
 }
 
 /* ---- steps from a thread to the owner of what it waits for ---- */
@@ -81,7 +90,7 @@ first_step(const fl_waiter *waiter)
     fl_bucket *bucket = standing ? (fl_bucket *)fl_load_relaxed_ptr(&standing->bucket) : NULL;
     fl_thread_unlock_registry();
     if (owner == 0 || owner == waiter->thread) {
-        return 0; /* it is being woken */
+        return waits_for_itself(waiter, owner) ? owner : 0;
     }
     return standing ? step_into(bucket, owner) : GONE;
 }
@@ -233,7 +242,7 @@ take_orphans_out(void *arg, fl_bucket *bucket)
     orphans *ctx = arg;
     for (fl_waiter *head = bucket->queues, *next_queue; head; head = next_queue) {
         next_queue = head->next_queue;
-        if (head->kind != FL_FOR_RMUTEX || owner_of(head) != ctx->owner) {
+        if (!fl_waiter_is_for_lock(head) || owner_of(head) != ctx->owner) {
             continue;
         }
         for (fl_waiter *waiter = head, *next; waiter; waiter = next) {
@@ -300,8 +309,9 @@ fl_deadlock_walk(const void *word, fl_deadlock_visit_fn *visit, void *ctx)
     uint64_t self = fl_thread_self();
     size_t count = 0;
     lock_everything();
-    uint64_t first = fl_word_holder(fl_load_relaxed_u64((fl_atomic_u64 *)word));
+    uint64_t first = fl_word_owner(fl_load_relaxed_u64((fl_atomic_u64 *)word));
     if (leads_to(first, self, step_locked)) {
+        count = 1;
         for (uint64_t thread = first; thread != self; count++) {
             const fl_waiter *waiter = stuck_waiter_of(thread);
             thread = owner_of(waiter);
@@ -319,13 +329,13 @@ fl_deadlock_walk(const void *word, fl_deadlock_visit_fn *visit, void *ctx)
 uint64_t
 fl_deadlock_owner(const fl_waiter *waiter)
 {
-    return waiter->kind == FL_FOR_RMUTEX ? owner_of(waiter) : 0;
+    return fl_waiter_is_for_lock(waiter) ? fl_word_thread(fl_load_relaxed_u64((fl_atomic_u64 *)waiter->key)) : 0;
 }
 
 bool
 fl_deadlock_is_edge(const fl_waiter *waiter)
 {
-    return stuck_waiter_of(waiter->thread) == waiter;
+    return stuck_waiter_of(waiter->thread) == waiter && owner_of(waiter) != 0;
 }
 
 bool

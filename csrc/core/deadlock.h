@@ -1,15 +1,16 @@
-/* Deadlocks: threads that wait for each other's recursive mutexes, and owners that have ended.
+/* Deadlocks: threads that wait for each other's mutexes, and owners that have ended.
  *
- * An edge T -> U: a waiter of T is *stuck* in the queue of a recursive mutex that U holds.  A waiter is stuck if it has
- * no deadline, or was notified: then nothing but that mutex's release ends its wait.  A cycle of edges is a deadlock:
- * each of its threads sleeps until another one of them releases, and none does.  One member, the *victim*, is taken out
- * of its queue, and its wait ends as FL_LOCK_DEADLOCK.  Everybody else goes on when the victim gives up what it holds.
+ * An edge T -> U: a waiter of T is *stuck* in the queue of a mutex that U *owns*: a recursive one, or a plain one with
+ * a scoped hold (M1).  A waiter is stuck if it has no deadline, or was notified: then nothing but that mutex's release
+ * ends its wait.  A cycle of edges is a deadlock: each of its threads sleeps until another one of them releases, and
+ * none does.  One member, the *victim*, is taken out of its queue, and its wait ends as FL_LOCK_DEADLOCK.  Everybody
+ * else goes on when the victim gives up what it holds.
  *
- * Whoever queues for a recursive mutex looks, when it has spun and before each sleep: first at one bucket after the
- * other (the *filter*), then, where that closed a cycle, with all buckets and the registry locked.
+ * Whoever queues for a mutex looks, when it has spun and before each sleep: first at one bucket after the other (the
+ * *filter*), then, where that closed a cycle, with all buckets and the registry locked.
  *
  * D1  No false alarm.  With everything locked all edges are seen in one instant.  An edge T -> U ends in these ways
- *     only: U releases its mutex, T's waiter leaves its queue, the process forks.  T's waiter leaves by being
+ *     only: U releases its mutex (D7), T's waiter leaves its queue, the process forks.  T's waiter leaves by being
  *     unparked, which is U's release; by a deadline, which a stuck waiter has not; or by an interruption.  A queued
  *     thread runs nothing but the core until its waiter is out of the queue, so U, which is in the cycle as well, does
  *     not release.  An interruption takes T out before its handler runs, so T's edge is not there then.  (A handler
@@ -18,9 +19,10 @@
  * D2  No deadlock is overlooked.  The last edge of a cycle comes from a thread that queues by itself (D3).  It is in
  *     its queue, and in the registry as standing there, before it looks; of two that queue at once the one that takes
  *     the registry's mutex last sees the other.
- * D3  A notification may add an edge, too: it moves a waiter into the queue of a mutex.  Only who owns that mutex
+ * D3  A notification may add an edge, too: it moves a waiter into the queue of a mutex.  Only who holds that mutex
  *     moves waiters (C3).  So the edge leads to a thread that runs, and becomes part of a cycle when that thread
- *     queues.  The same is true of an edge whose mutex changes hands.
+ *     queues.  The same is true of an edge whose mutex changes hands.  (A cycle may be overlooked where a third thread
+ *     releases a plain mutex in the middle of its holder's notification.)
  * D4  A filter that finds no cycle may be right only for a moment: a thread that it saw running queues next.  Then that
  *     one looks after this one stood in its queue.
  * D5  One victim a cycle: the look that finds it takes it out under the same mutexes, so the next look finds no cycle.
@@ -33,6 +35,15 @@
  *     never release.  Whoever queues for its mutex finds out when it looks; whoever is queued already is taken out by
  *     the end of the thread.  Of the two that do both at once, one sees the other, as in D2.  Such a wait fails also
  *     where it may not fail in a cycle: nobody else could end it.
+ * D7  A plain mutex may be released by any thread, so nobody owns it while its hold is loose: to take it twice and to
+ *     wait for another thread's release is a way to wait for a signal.  A scoped hold has an owner, as its thread
+ *     releases it at the end of its block.  What D1 says is true of programs that keep to that.  Where a third thread
+ *     would have released the mutex, the victim has its exception although its wait would have ended; by that release
+ *     the program would have broken the owner's block (M3).  Where the runtime sees that a block's end is not in its
+ *     thread's hands, it takes no exception, and waits again without looking.
+ * D8  Who waits for a plain mutex of which it has a scoped hold itself is a cycle of one thread.  The look sees the
+ *     owner without the bucket's mutex, so it may be a hand-off to the waiter; with everything locked the waiter is in
+ *     no queue then.
  *
  * What the mutex of a queued waiter's bucket guards: the waiter, and with it the word that it waits for, which its
  * caller keeps alive. */
@@ -49,7 +60,7 @@
 /* Switches the looks on; off where the environment has PYFASTLOCK_DEADLOCKS=off.  For the setting up. */
 void fl_deadlock_init(void);
 
-/* For a thread that has queued the stuck waiter for a recursive mutex and is about to sleep; it is detached and holds
+/* For a thread that has queued the stuck waiter for a mutex and is about to sleep; it is detached and holds
  * no mutex of the core.  Returns true if it has taken the waiter out, which is idle then, and `deadlocked`.  May take
  * out, and wake, another member of the cycle instead. */
 bool fl_deadlock_look(fl_waiter *waiter);
@@ -66,8 +77,8 @@ bool fl_deadlock_is_gone(uint64_t serial);
 typedef void fl_deadlock_visit_fn(void *ctx, const fl_waiter *waiter, uint64_t owner);
 
 /* For a thread that was taken out of the queue of `word`: follows the edges from the owner of `word`, with everything
- * locked, and calls `visit`, unless it is NULL, for each.  Returns how many they are if they lead to the calling
- * thread, and 0 if they do not: then the deadlock is over.  Takes some 50 us. */
+ * locked, and calls `visit`, unless it is NULL, for each.  Returns how many threads are in the cycle, with the calling
+ * one, if they lead to that, and 0 if they do not: then the deadlock is over.  Takes some 50 us. */
 size_t fl_deadlock_walk(const void *word, fl_deadlock_visit_fn *visit, void *ctx);
 
 /* ---- for those who show waits ---- */
@@ -76,7 +87,8 @@ size_t fl_deadlock_walk(const void *word, fl_deadlock_visit_fn *visit, void *ctx
  * the mutex of the waiter's bucket. */
 uint64_t fl_deadlock_owner(const fl_waiter *waiter);
 
-/* Whether the waiter is an edge: it is stuck, and its thread stands with it.  With everything locked. */
+/* Whether the waiter is an edge: it is stuck for something that has an owner, and its thread stands with it.  With
+ * everything locked. */
 bool fl_deadlock_is_edge(const fl_waiter *waiter);
 
 /* Tries for some milliseconds to lock everything, for a caller that may have interrupted who holds some of it.  Returns

@@ -91,11 +91,17 @@ fl_word_mark_parked(fl_atomic_u64 *word, fl_waiter *waiter, fl_wait_kind kind, b
 
 typedef struct {
     fl_atomic_u64 *word;
-    uint64_t heir;
     fl_wake_policy policy;
     bool was_held;
     bool designates;
 } release_ctx;
+
+/* What the word shows as the holder when the lock has been handed to the waiter. */
+static inline uint64_t
+heir_of(const fl_waiter *waiter)
+{
+    return waiter->thread | (waiter->kind == FL_FOR_MUTEX && !waiter->scoped ? FL_WORD_LOOSE : 0);
+}
 
 /* fl_unpark_fn: decides what the release does, and does it with one compare-and-swap.
  *
@@ -115,7 +121,7 @@ release_to(void *arg, fl_waiter *first, bool more)
     fl_wake_policy policy = waited_ns < FL_WAKE_NEXT_NS ? ctx->policy : FL_WAKE_ONE;
     uint64_t next = more ? FL_WORD_PARKED : 0;
     if (hands_off) {
-        next |= ctx->heir ? ctx->heir : first->thread;
+        next |= heir_of(first);
     }
     bool wakes;
     bool designates;
@@ -142,7 +148,7 @@ release_to(void *arg, fl_waiter *first, bool more)
 }
 
 FL_SLOW bool
-fl_word_release(fl_atomic_u64 *word, uint64_t heir, fl_wake_policy policy, fl_waiter *later)
+fl_word_release(fl_atomic_u64 *word, fl_wake_policy policy, fl_waiter *later)
 {
     uint64_t seen = fl_load_relaxed_u64(word);
     while (fl_word_holder(seen) != 0 && !needs_mutex(seen, policy)) {
@@ -150,7 +156,7 @@ fl_word_release(fl_atomic_u64 *word, uint64_t heir, fl_wake_policy policy, fl_wa
             return true;
         }
     }
-    release_ctx ctx = {.word = word, .heir = heir, .policy = policy};
+    release_ctx ctx = {.word = word, .policy = policy};
     fl_lot_unpark_one(word, release_to, &ctx, later);
     if (ctx.designates) {
         fl_give_way_begin(word);

@@ -1,7 +1,9 @@
 /* The word of a lock: who holds it, and what a release has to do for those who wait.  Both mutexes are made of it.
  *
  *   bits     name     meaning
- *   16..63   holder   whoever holds the lock, in whatever way its kind writes that; 0: it is free
+ *   16..63   holder   who holds the lock, and how; 0: it is free
+ *   17..63              the serial of the thread that holds it; 0 where that is not known
+ *   16                  LOOSE: another thread may be the one that releases it.  Without LOOSE the holder does.
  *    1..15   WOKEN    a waiter was woken without being handed the lock, and has not tried it yet: it is *designated*
  *    0       PARKED   threads may be queued
  *
@@ -59,10 +61,12 @@
 #include "platform/attached.h"
 
 #define FL_WORD_PARKED UINT64_C(1)
-#define FL_WORD_FLAGS (FL_THREAD_SERIAL_STEP - 1) /* U2 */
+#define FL_WORD_FLAGS UINT64_C(0xFFFF)
 #define FL_WORD_WOKEN (FL_WORD_FLAGS & ~FL_WORD_PARKED)
+#define FL_WORD_LOOSE UINT64_C(0x10000)
 
-_Static_assert(FL_WORD_FLAGS == UINT64_C(0xFFFF), "the holder has the bits from 16 on, as in the table");
+_Static_assert((FL_WORD_FLAGS | FL_WORD_LOOSE) == FL_THREAD_SERIAL_STEP - 1, "a serial has the bits from 17 on: U2");
+_Static_assert((FL_WORD_FLAGS & FL_WORD_LOOSE) == 0, "LOOSE belongs to the holder");
 _Static_assert((FL_WORD_PARKED & FL_WORD_WOKEN) == 0 && (FL_WORD_PARKED | FL_WORD_WOKEN) == FL_WORD_FLAGS,
                "PARKED and WOKEN share the low bits");
 
@@ -79,11 +83,25 @@ typedef enum {
 /* WOKEN as this process writes it (W5).  Written in the child of a fork only, while that has one thread. */
 extern uint64_t fl_word_woken;
 
-/* Whoever holds the lock, 0 for nobody. */
+/* Who holds the lock, and how; 0 for nobody. */
 static inline uint64_t
 fl_word_holder(uint64_t seen)
 {
     return seen & ~FL_WORD_FLAGS;
+}
+
+/* The serial of the thread that has taken the lock; 0 where that is not known, and where the lock is free. */
+static inline uint64_t
+fl_word_thread(uint64_t seen)
+{
+    return seen & ~(FL_WORD_FLAGS | FL_WORD_LOOSE);
+}
+
+/* The serial of the thread that has to release the lock; 0 where another one may, and where the lock is free. */
+static inline uint64_t
+fl_word_owner(uint64_t seen)
+{
+    return seen & FL_WORD_LOOSE ? 0 : fl_word_thread(seen);
 }
 
 /* Whether a word that was `seen` just now is promised. */
@@ -126,10 +144,9 @@ bool fl_word_try_take_as(fl_atomic_u64 *word, uint64_t taker, fl_waiter *waiter)
 bool fl_word_mark_parked(fl_atomic_u64 *word, fl_waiter *waiter, fl_wait_kind kind, bool attached);
 
 /* Releases the lock.  Where `policy` says that a waiter is to be woken it is the one that has waited longest; one that
- * has waited for FL_FAIR_NS (core/lockable.h) is handed the lock, too.  `heir` is what the word shows as the holder
- * after a hand-off; 0 stands for the serial of the waiter's thread.  `later` as for fl_lot_unpark_one.  Returns false,
- * and does nothing, where the lock is not held.  Does not block for longer than a queue operation. */
-bool fl_word_release(fl_atomic_u64 *word, uint64_t heir, fl_wake_policy policy, fl_waiter *later);
+ * has waited for FL_FAIR_NS (core/lockable.h) is handed the lock, too.  `later` as for fl_lot_unpark_one.  Returns
+ * false, and does nothing, where the lock is not held.  Does not block for longer than a queue operation. */
+bool fl_word_release(fl_atomic_u64 *word, fl_wake_policy policy, fl_waiter *later);
 
 /* For core/fork.c: gives the process its own WOKEN (W5). */
 void fl_word_after_fork_in_child(void);

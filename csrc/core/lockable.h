@@ -43,7 +43,7 @@ typedef enum {
     FL_LOCK_NO_MEMORY, /* the system lacks the resources to wait */
     FL_LOCK_OVERFLOW,  /* recursive mutex: it is held as often as can be counted */
     FL_LOCK_OPENED,    /* semaphore: it is not run by the core any more (S6) */
-    FL_LOCK_DEADLOCK,  /* recursive mutex: the wait would last for ever (core/deadlock.h); it is not queued */
+    FL_LOCK_DEADLOCK,  /* mutex: the wait would last for ever (core/deadlock.h); it is not queued */
 } fl_lock_result;
 
 /* What a wait needs of a mutex or a semaphore. */
@@ -68,6 +68,13 @@ typedef struct {
 
     /* Whether the calling thread holds the lock; for a lock without owner, whether anybody does. */
     bool (*is_owned)(void *lock);
+
+    /* Whether the calling thread is known to hold the lock. */
+    bool (*is_own)(void *lock);
+
+    /* For an idle waiter of the calling thread: notes in which way that holds the lock, so that it takes the lock back
+     * in the same way.  NULL where there is one way only. */
+    void (*note_hold)(void *lock, fl_waiter *waiter);
 
     /* Releases the lock with FL_WAKE_NEXT, however often it is held.  Returns how often that was, 0 where it was not
      * held.  `later` as for fl_lot_unpark_one. */

@@ -60,6 +60,7 @@ restore(void *lock, uint64_t depth)
 const fl_lock_ops fl_rmutex_ops = {
     .wait = {.try_lock = try_lock, .mark_parked = mark_parked, .look = fl_deadlock_look},
     .is_owned = is_owned,
+    .is_own = is_owned,
     .release_all = release_all,
     .restore = restore,
 };

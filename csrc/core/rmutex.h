@@ -122,7 +122,7 @@ fl_rmutex_unlock_slow(fl_rmutex *mutex, fl_wake_policy policy)
         fl_store_relaxed_u64(&mutex->extra, extra - 1);
         return true;
     }
-    return fl_word_release(&mutex->word, 0, policy, NULL);
+    return fl_word_release(&mutex->word, policy, NULL);
 }
 
 /* Undoes one lock of the calling thread, and wakes a waiter as FL_WAKE_ONE says when it was the last.  Returns false
@@ -141,7 +141,7 @@ fl_rmutex_release_all(fl_rmutex *mutex, fl_waiter *later)
     uint64_t depth = fl_load_relaxed_u64(&mutex->extra) + 1;
     fl_store_relaxed_u64(&mutex->extra, 0); /* R3 */
     if (FL_UNLIKELY(!fl_attached_swap_release_u64(&mutex->word, fl_thread_self(), 0))) {
-        (void)fl_word_release(&mutex->word, 0, FL_WAKE_NEXT, later);
+        (void)fl_word_release(&mutex->word, FL_WAKE_NEXT, later);
     }
     return depth;
 }

@@ -7,13 +7,13 @@
  *
  * U1  0 is no thread.
  * U2  Serials are multiples of FL_THREAD_SERIAL_STEP, because lock words keep flags in the low bits.  The other bits
- *     last for nine years at a million new threads a second.
+ *     last for four years at a million new threads a second.
  * U3  A thread has one record, from the first time that it needs a serial until it ends.  The list of records is
  *     guarded by the registry's mutex.  Apart from its links, a record is written by its own thread only.
  * U4  In the child of a fork every serial that was given before the fork belongs to a thread that is not there, except
  *     the serial of the thread that forked.
- * U5  A record's standing says where its thread is queued for an owned lock.  The record lives while a waiter of its
- *     thread does. */
+ * U5  A record's standing says where its thread is queued for a mutex.  The record lives while a waiter of its thread
+ *     does. */
 
 #ifndef FL_THREAD_H
 #define FL_THREAD_H
@@ -25,9 +25,9 @@
 #include "platform/atomic.h"
 #include "platform/compiler.h"
 
-#define FL_THREAD_SERIAL_STEP (UINT64_C(1) << 16)
+#define FL_THREAD_SERIAL_STEP (UINT64_C(1) << 17)
 
-/* Where a thread is queued for a lock that has an owner (core/deadlock.h).  Its thread is in one such queue at most. */
+/* Where a thread is queued for a mutex (core/deadlock.h).  Its thread is in one such queue at most. */
 typedef struct {
     fl_atomic_ptr bucket; /* NULL: in none.  Changes under that bucket's mutex */
     void *waiter;         /* constant while `bucket` is not NULL; read under that bucket's mutex */

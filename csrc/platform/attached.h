@@ -66,6 +66,21 @@ fl_attached_swap_release_u64(fl_atomic_u64 *word, uint64_t expected, uint64_t de
 #endif
 }
 
+/* The same for a word that the calling thread has just loaded as `seen`, without a second look at it: it has been
+ * attached since. */
+static inline bool
+fl_attached_swap_seen_release_u64(fl_atomic_u64 *word, uint64_t seen, uint64_t desired)
+{
+    fl_assert_attached();
+#if FL_RUNTIME_LOCK
+    (void)seen;
+    fl_store_release_u64(word, desired);
+    return true;
+#else
+    return fl_cas_release_u64(word, &seen, desired);
+#endif
+}
+
 /* The same; acquires. */
 static inline bool
 fl_attached_swap_acquire_u32(fl_atomic_u32 *word, uint32_t expected, uint32_t desired)

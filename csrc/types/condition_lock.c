@@ -21,15 +21,29 @@ call_foreign(fl_condition_object *self, const char *name, const char *otherwise,
     return result;
 }
 
-/* acquire() without arguments.  `foreign_name`: the method of a foreign lock that is preferred. */
+/* acquire() without arguments. */
 static inline PyObject *
-acquire(fl_condition_object *self, const char *foreign_name)
+acquire(fl_condition_object *self)
 {
     fl_lock_kind kind = fl_condition_kind(self);
     if (FL_LIKELY(kind != FL_FOREIGN)) {
         return fl_locking_lock(kind, self->mutex);
     }
-    return call_foreign(self, foreign_name, "acquire", NO_ARGUMENTS);
+    return call_foreign(self, "acquire", "acquire", NO_ARGUMENTS);
+}
+
+/* __enter__() without arguments. */
+static inline PyObject *
+enter(fl_condition_object *self)
+{
+    fl_lock_kind kind = fl_condition_kind(self);
+    if (FL_LIKELY(kind == FL_RECURSIVE)) {
+        return fl_locking_lock(FL_RECURSIVE, self->mutex);
+    }
+    if (kind == FL_PLAIN) {
+        return fl_locking_lock(FL_SCOPED, self->mutex);
+    }
+    return call_foreign(self, "__enter__", "acquire", NO_ARGUMENTS);
 }
 
 static FL_SLOW PyObject *
@@ -73,7 +87,7 @@ PyObject *
 fl_condition_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     if (FL_LIKELY(nargs == 0 && kwnames == NULL)) {
-        return acquire(fl_condition_of(self), "acquire");
+        return acquire(fl_condition_of(self));
     }
     return acquire_with(self, (fl_call){args, nargs, kwnames});
 }
@@ -131,7 +145,7 @@ enter_with(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
     if (nargs != 0 || kwnames) {
         return fl_raise_misfit(fl_state_of(self), "Condition", "__enter__", self, (fl_call){args, nargs, kwnames});
     }
-    return acquire(fl_condition_of(self), "__enter__");
+    return enter(fl_condition_of(self));
 }
 
 PyObject *
@@ -299,7 +313,7 @@ fl_condition_bound_enter(PyObject *callable, PyObject *const *args, size_t nargs
     if (FL_UNLIKELY(!fl_bound_is_plain_enter(callable, nargsf, kwnames))) {
         return fl_bound_call_ordinary(callable, args, nargsf, kwnames);
     }
-    return acquire(fl_condition_of(fl_bound_self(callable)), "__enter__");
+    return enter(fl_condition_of(fl_bound_self(callable)));
 }
 
 PyObject *

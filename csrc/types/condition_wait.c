@@ -62,7 +62,7 @@ must_own(fl_condition_object *self, int replaced, const char *text)
 static void
 raise_orphaned(fl_condition_object *self)
 {
-    if (!PyErr_Occurred() && fl_waits_raise_deadlock(fl_rlock_of(self->mutex), fl_clock_now_ns()) == 0) {
+    if (!PyErr_Occurred() && fl_waits_raise_deadlock(fl_lock_of(self->mutex), fl_clock_now_ns()) >= 0) {
         PyErr_SetString(PyExc_RuntimeError, "the lock's owner has ended; the lock was not taken back");
     }
 }

@@ -11,9 +11,11 @@ PyDoc_STRVAR(lock_acquire_doc,
              "--\n"
              "\n"
              "Take the lock, and return whether it was taken.\n"
-             "\n" FL_LOCKING_ARGUMENTS_DOC ";\n" FL_ENDLESS_WAIT_DOC
+             "\n" FL_LOCKING_ARGUMENTS_DOC ";\n"
+             "DeadlockError for a wait without a limit that would never end, as threads wait\n"
+             "for each other inside with-blocks, or the owner of such a block is gone;\n" FL_ENDLESS_WAIT_DOC
              "\n"
-             "Mirrors threading.Lock.acquire.");
+             "Mirrors threading.Lock.acquire, which waits for ever in a deadlock.");
 
 PyDoc_STRVAR(lock_release_doc,
              "release($self, /)\n"
@@ -29,12 +31,14 @@ PyDoc_STRVAR(lock_doc,
              "Lock()\n"
              "--\n"
              "\n"
-             "A mutual exclusion lock without an owner: any thread may release it.\n"
+             "A mutual exclusion lock without an owner: any thread may release it.  Whoever\n"
+             "takes it by a with-statement is expected to leave that.\n"
              "\n"
              "Mirrors threading.Lock.");
 
 #define NAME(suffix) lock_##suffix
 #define KIND FL_PLAIN
+#define ENTER_KIND FL_SCOPED
 #define OBJECT fl_lock_object
 #define INIT fl_mutex_init
 #define CONSTRUCTOR stdlib_lock

@@ -16,17 +16,15 @@ stdlib_of(fl_lock_kind kind, PyObject *self)
 
 /* ---- acquiring ---- */
 
-static fl_lock_result
-try_lock(fl_lock_kind kind, void *mutex)
+/* For a wait that has ended as a deadlock.  Returns 0 where it can begin anew, with `ops`, or -1 with an exception. */
+static int
+wait_again(void *mutex, int64_t since_ns, fl_wait_ops *ops)
 {
-    return fl_locking_ops(kind)->wait.try_lock(mutex, NULL);
-}
-
-/* The object that the mutex lies in. */
-static PyObject *
-object_of(fl_lock_kind kind, void *mutex)
-{
-    return kind == FL_RECURSIVE ? fl_rlock_of(mutex) : fl_lock_of(mutex);
+    int raised = fl_waits_raise_deadlock(fl_lock_of(mutex), since_ns);
+    if (raised == FL_WAITS_DOUBTFUL) {
+        ops->look = NULL;
+    }
+    return raised < 0 ? -1 : 0;
 }
 
 static fl_wait_kind
@@ -35,22 +33,21 @@ wait_kind(fl_lock_kind kind)
     return kind == FL_RECURSIVE ? FL_FOR_RMUTEX : FL_FOR_MUTEX;
 }
 
-/* Returns a bool, or NULL with an exception.  A deadlock that is over when it is to be described is none: the wait
- * begins anew. */
+/* Returns a bool, or NULL with an exception. */
 static FL_SLOW PyObject *
 wait_within(fl_lock_wait_fn *wait, fl_lock_kind kind, void *mutex, int64_t timeout_ns)
 {
-    const fl_wait_ops *ops = &fl_locking_ops(kind)->wait;
+    fl_wait_ops ops = *fl_locking_wait_ops(kind);
     int64_t deadline_ns = fl_deadline_after_ns(timeout_ns);
     int64_t since_ns = fl_clock_now_ns();
     int acquired;
     do {
         fl_py_blocker blocker;
         fl_contention_wait record;
-        fl_contention_begin(&record, object_of(kind, mutex), wait_kind(kind));
-        acquired = fl_py_lock_wait(&blocker, wait, ops, mutex, deadline_ns);
+        fl_contention_begin(&record, fl_lock_of(mutex), wait_kind(kind));
+        acquired = fl_py_lock_wait(&blocker, wait, &ops, mutex, deadline_ns);
         fl_contention_end(&record, fl_py_has_blocked(&blocker), 0);
-        if (acquired == FL_PY_DEADLOCK && fl_waits_raise_deadlock(fl_rlock_of(mutex), since_ns) < 0) {
+        if (acquired == FL_PY_DEADLOCK && wait_again(mutex, since_ns, &ops) < 0) {
             return NULL;
         }
     } while (acquired == FL_PY_DEADLOCK);
@@ -65,9 +62,13 @@ lock_within(fl_lock_kind kind, void *mutex, int64_t timeout_ns)
     if (timeout_ns != 0 && FL_UNLIKELY(fl_word_is_promised(mutex))) {
         return wait_within(fl_lock_give_way, kind, mutex, timeout_ns);
     }
-    fl_lock_result tried = kind == FL_RECURSIVE       ? fl_rmutex_try_lock(mutex)
-                           : fl_mutex_try_lock(mutex) ? FL_LOCK_ACQUIRED
-                                                      : FL_LOCK_BUSY;
+    fl_lock_result tried = FL_LOCK_BUSY;
+    if (kind == FL_RECURSIVE) {
+        tried = fl_rmutex_try_lock(mutex);
+    }
+    else if (kind == FL_SCOPED ? fl_mutex_try_enter(mutex) : fl_mutex_try_lock(mutex)) {
+        tried = FL_LOCK_ACQUIRED;
+    }
     if (tried == FL_LOCK_ACQUIRED) {
         Py_RETURN_TRUE;
     }
@@ -81,10 +82,20 @@ lock_within(fl_lock_kind kind, void *mutex, int64_t timeout_ns)
     return wait_within(fl_lock_wait, kind, mutex, timeout_ns);
 }
 
+static FL_NOINLINE PyObject *
+lock_plain(fl_lock_kind kind, void *mutex)
+{
+    return lock_within(kind == FL_SCOPED ? FL_SCOPED : FL_PLAIN, mutex, FL_DEADLINE_NEVER);
+}
+
+/* By itself, so that it is cheap to take a recursive mutex once more. */
 FL_NOINLINE PyObject *
 fl_locking_lock_slow(fl_lock_kind kind, void *mutex)
 {
-    return lock_within(kind, mutex, FL_DEADLINE_NEVER);
+    if (kind != FL_RECURSIVE) {
+        return lock_plain(kind, mutex);
+    }
+    return lock_within(FL_RECURSIVE, mutex, FL_DEADLINE_NEVER);
 }
 
 static FL_SLOW PyObject *
@@ -224,15 +235,16 @@ fl_locking_acquire_restore(fl_lock_kind kind, void *mutex, PyObject *self, PyObj
     }
     fl_py_blocker blocker;
     fl_contention_wait record;
+    fl_wait_ops ops = *fl_locking_wait_ops(kind);
     int64_t since_ns = fl_clock_now_ns();
-    fl_lock_result taken = try_lock(kind, mutex);
+    fl_lock_result taken = ops.try_lock(mutex, NULL);
     while (taken == FL_LOCK_BUSY || taken == FL_LOCK_DEADLOCK) {
-        if (taken == FL_LOCK_DEADLOCK && fl_waits_raise_deadlock(fl_rlock_of(mutex), since_ns) < 0) {
+        if (taken == FL_LOCK_DEADLOCK && wait_again(mutex, since_ns, &ops) < 0) {
             return NULL;
         }
-        fl_contention_begin(&record, object_of(kind, mutex), wait_kind(kind));
+        fl_contention_begin(&record, fl_lock_of(mutex), wait_kind(kind));
         fl_py_blocker_init_uninterruptible(&blocker);
-        taken = fl_lock_wait(&fl_locking_ops(kind)->wait, mutex, FL_DEADLINE_NEVER, &blocker.base);
+        taken = fl_lock_wait(&ops, mutex, FL_DEADLINE_NEVER, &blocker.base);
         fl_contention_end(&record, fl_py_has_blocked(&blocker), 0);
     }
     if (taken != FL_LOCK_ACQUIRED) {

@@ -24,8 +24,9 @@
 
 typedef enum {
     FL_FOREIGN,   /* a Condition's lock that is not one of ours; only fl_locking_ops takes this kind */
-    FL_PLAIN,     /* an fl_mutex */
+    FL_PLAIN,     /* an fl_mutex; to take it is a loose hold (M1) */
     FL_RECURSIVE, /* an fl_rmutex */
+    FL_SCOPED,    /* an fl_mutex that a with-statement takes; only functions that take a mutex take this kind */
 } fl_lock_kind;
 
 /* Returns what the core does with a mutex of that kind, or NULL for FL_FOREIGN. */
@@ -35,6 +36,13 @@ fl_locking_ops(fl_lock_kind kind)
     return kind == FL_RECURSIVE ? &fl_rmutex_ops : kind == FL_PLAIN ? &fl_mutex_ops : NULL;
 }
 
+/* Returns how the core waits for a mutex of that kind. */
+static inline const fl_wait_ops *
+fl_locking_wait_ops(fl_lock_kind kind)
+{
+    return kind == FL_RECURSIVE ? &fl_rmutex_ops.wait : kind == FL_PLAIN ? &fl_mutex_ops.wait : &fl_mutex_scoped_ops;
+}
+
 /* Returns whether any thread holds the mutex. */
 static inline bool
 fl_locking_is_locked(fl_lock_kind kind, void *mutex)
@@ -42,21 +50,22 @@ fl_locking_is_locked(fl_lock_kind kind, void *mutex)
     return kind == FL_RECURSIVE ? fl_rmutex_is_locked(mutex) : fl_mutex_is_locked(mutex);
 }
 
-/* Returns whether the calling thread holds the mutex.  A plain mutex does not know its holder: then the answer is
- * whether any thread holds it. */
+/* Returns whether the calling thread holds the mutex; for a plain mutex whether any thread does. */
 static inline bool
 fl_locking_is_owned(fl_lock_kind kind, void *mutex)
 {
     return kind == FL_RECURSIVE ? fl_rmutex_is_owned(mutex) : fl_mutex_is_locked(mutex);
 }
 
-/* acquire() without arguments: takes the mutex, and returns True. */
+/* acquire() without arguments, and __enter__(): takes the mutex, and returns True. */
 PyObject *fl_locking_lock_slow(fl_lock_kind kind, void *mutex);
 
 static inline PyObject *
 fl_locking_lock(fl_lock_kind kind, void *mutex)
 {
-    bool taken = kind == FL_RECURSIVE ? fl_rmutex_try_lock_fast(mutex) : fl_mutex_try_lock_fast(mutex);
+    bool taken = kind == FL_RECURSIVE ? fl_rmutex_try_lock_fast(mutex)
+                 : kind == FL_SCOPED  ? fl_mutex_try_enter_fast(mutex)
+                                      : fl_mutex_try_lock_fast(mutex);
     if (FL_LIKELY(taken)) {
         Py_RETURN_TRUE;
     }

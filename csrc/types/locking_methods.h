@@ -5,6 +5,7 @@
  * lock.c and rlock.c include this file, each once, after they have defined:
  *   NAME(suffix)   lock_##suffix or rlock_##suffix
  *   KIND           FL_PLAIN or FL_RECURSIVE
+ *   ENTER_KIND     the kind for a with-statement: FL_SCOPED or FL_RECURSIVE
  *   OBJECT         the struct, which begins as fl_locking_object and has the mutex in `mutex`
  *   INIT           makes a mutex free
  *   CONSTRUCTOR    the member of fl_state that has the standard library's constructor, for the exceptions of bad calls
@@ -47,7 +48,7 @@ static PyObject *
 NAME(enter)(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     if (FL_LIKELY(nargs == 0 && kwnames == NULL)) {
-        return fl_locking_lock(KIND, NAME(core)(self));
+        return fl_locking_lock(ENTER_KIND, NAME(core)(self));
     }
     return fl_locking_acquire_as(KIND, NAME(core)(self), self, "__enter__", (fl_call){args, nargs, kwnames});
 }
@@ -88,7 +89,7 @@ NAME(bound_enter)(PyObject *callable, PyObject *const *args, size_t nargsf, PyOb
     if (FL_UNLIKELY(!fl_bound_is_plain_enter(callable, nargsf, kwnames))) {
         return fl_bound_call_ordinary(callable, args, nargsf, kwnames);
     }
-    return fl_locking_lock(KIND, NAME(core)(fl_bound_self(callable)));
+    return fl_locking_lock(ENTER_KIND, NAME(core)(fl_bound_self(callable)));
 }
 
 static PyObject *

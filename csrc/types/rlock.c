@@ -42,6 +42,7 @@ PyDoc_STRVAR(rlock_doc,
 
 #define NAME(suffix) rlock_##suffix
 #define KIND FL_RECURSIVE
+#define ENTER_KIND FL_RECURSIVE
 #define OBJECT fl_rlock_object
 #define INIT fl_rmutex_init
 #define CONSTRUCTOR stdlib_make_rlock

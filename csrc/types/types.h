@@ -52,18 +52,20 @@ fl_rlock_core(PyObject *self)
     return &((fl_rlock_object *)self)->mutex;
 }
 
-/* Returns the Lock that the mutex lies in. */
+_Static_assert(offsetof(fl_lock_object, mutex) == offsetof(fl_rlock_object, mutex), "fl_lock_of is right for both");
+
+/* Returns the Lock or RLock that the mutex lies in. */
 static inline PyObject *
 fl_lock_of(const void *mutex)
 {
     return (PyObject *)((char *)mutex - offsetof(fl_lock_object, mutex));
 }
 
-/* Returns the RLock that the mutex lies in. */
-static inline PyObject *
-fl_rlock_of(const void *mutex)
+/* Returns the word of a Lock or an RLock. */
+static inline fl_atomic_u64 *
+fl_lock_word(PyObject *lock)
 {
-    return (PyObject *)((char *)mutex - offsetof(fl_rlock_object, mutex));
+    return &fl_lock_core(lock)->word; /* a mutex of either kind begins with it */
 }
 
 /* Returns the object behind `self`, which is a Condition. */

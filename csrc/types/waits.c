@@ -12,6 +12,7 @@ typedef struct {
     fl_thread_fate fate;    /* of the owner; where there is none it lives */
     PyObject *object;       /* a reference; NULL where it belongs to another interpreter */
     int64_t since_ns, deadline_ns;
+    bool loose;
 } wait_copy;
 
 /* A list that has its room before the mutexes are taken: under them nothing is allocated. */
@@ -26,9 +27,8 @@ fl_waits_object(const fl_waiter *waiter)
 {
     switch (waiter->kind) {
         case FL_FOR_MUTEX:
-            return fl_lock_of(waiter->key);
         case FL_FOR_RMUTEX:
-            return fl_rlock_of(waiter->key);
+            return fl_lock_of(waiter->key);
         case FL_FOR_COND:
             return fl_condition_of_cond(waiter->key);
         case FL_FOR_EVENT:
@@ -53,11 +53,11 @@ set_threads(wait_copy *copy, uint64_t thread, uint64_t owner)
     copy->fate = owner ? fl_thread_find(owner, &copy->owner) : FL_THREAD_LIVES;
 }
 
-/* Notes the waiter, under the mutexes of its bucket and of the registry, if there is room.  The object lives: a thread
- * that is queued for it has a reference.  To count one more needs nothing but to be attached to the object's
- * interpreter. */
+/* Notes the waiter, under the mutexes of its bucket and of the registry, if there is room.  `holder` is what the word
+ * of a lock shows.  The object lives: a thread that is queued for it has a reference.  To count one more needs nothing
+ * but to be attached to the object's interpreter. */
 static void
-note(copies *list, const fl_waiter *waiter, uint64_t owner)
+note(copies *list, const fl_waiter *waiter, uint64_t holder)
 {
     if (list->count < list->room) {
         wait_copy *copy = &list->items[list->count];
@@ -65,8 +65,9 @@ note(copies *list, const fl_waiter *waiter, uint64_t owner)
             .object = waiter->runtime == list->runtime ? Py_XNewRef(fl_waits_object(waiter)) : NULL,
             .since_ns = waiter->since_ns,
             .deadline_ns = waiter->notified ? FL_DEADLINE_NEVER : waiter->deadline_ns,
+            .loose = holder & FL_WORD_LOOSE,
         };
-        set_threads(copy, waiter->thread, owner);
+        set_threads(copy, waiter->thread, fl_word_thread(holder));
     }
     list->count++;
 }
@@ -120,13 +121,14 @@ tuple_of(const wait_copy *wait, int64_t now_ns)
     PyObject *waited = seconds(now_ns - wait->since_ns);
     PyObject *tuple = NULL;
     if (timeout && waited) {
-        tuple = Py_BuildValue("(KOKiOO)",
+        tuple = Py_BuildValue("(KOKiOOO)",
                               (unsigned long long)wait->thread,
                               wait->object ? wait->object : Py_None,
                               (unsigned long long)wait->owner,
                               (int)wait->fate,
                               waited,
-                              timeout);
+                              timeout,
+                              wait->loose ? Py_True : Py_False);
     }
     Py_XDECREF(timeout);
     Py_XDECREF(waited);
@@ -154,8 +156,9 @@ as_python(const copies *list)
 static void
 note_any(void *arg, const fl_waiter *waiter)
 {
+    bool is_lock = fl_waiter_is_for_lock(waiter);
     fl_thread_lock_registry();
-    note(arg, waiter, fl_deadlock_owner(waiter));
+    note(arg, waiter, is_lock ? fl_load_relaxed_u64((fl_atomic_u64 *)waiter->key) : 0);
     fl_thread_unlock_registry();
 }
 
@@ -181,19 +184,26 @@ note_edge(void *arg, const fl_waiter *waiter, uint64_t owner)
     note(arg, waiter, owner);
 }
 
+/* The serial of the lock's owner, 0 where it has none. */
+static uint64_t
+owner_of(PyObject *lock)
+{
+    return fl_word_owner(fl_load_relaxed_u64(fl_lock_word(lock)));
+}
+
 /* The list begins with the calling thread's own wait. */
 static void
-begin_with_own(copies *list, PyObject *rlock, int64_t since_ns)
+begin_with_own(copies *list, PyObject *lock, int64_t since_ns)
 {
-    wait_copy own = {.object = Py_NewRef(rlock), .since_ns = since_ns, .deadline_ns = FL_DEADLINE_NEVER};
+    wait_copy own = {.object = Py_NewRef(lock), .since_ns = since_ns, .deadline_ns = FL_DEADLINE_NEVER};
     fl_thread_lock_registry();
-    set_threads(&own, fl_thread_self(), fl_rmutex_owner(fl_rlock_core(rlock)));
+    set_threads(&own, fl_thread_self(), owner_of(lock));
     fl_thread_unlock_registry();
     if (list->room) {
         list->items[0] = own;
     }
     else {
-        Py_DECREF(rlock);
+        Py_DECREF(lock);
     }
     list->count = 1;
 }
@@ -201,16 +211,17 @@ begin_with_own(copies *list, PyObject *rlock, int64_t since_ns)
 /* Fills the list with the cycle, or with the one wait whose owner is gone.  Returns whether there is either; -1 with an
  * exception. */
 static int
-find_deadlock(copies *list, PyObject *rlock, int64_t since_ns)
+find_deadlock(copies *list, PyObject *lock, int64_t since_ns)
 {
     for (;;) {
-        begin_with_own(list, rlock, since_ns);
-        bool closes = fl_deadlock_walk(fl_rlock_core(rlock), note_edge, list) != 0;
-        if (closes && list->room > 1) {
-            list->items[0].owner = list->items[1].thread; /* the lock may have changed hands before the walk */
+        begin_with_own(list, lock, since_ns);
+        bool closes = fl_deadlock_walk(fl_lock_word(lock), note_edge, list) != 0;
+        if (closes && list->count <= list->room) {
+            /* The lock may have changed hands before the walk. */
+            list->items[0].owner = list->items[list->count > 1 ? 1 : 0].thread;
             list->items[0].fate = FL_THREAD_LIVES;
         }
-        bool found = closes || fl_deadlock_is_gone(fl_rmutex_owner(fl_rlock_core(rlock)));
+        bool found = closes || fl_deadlock_is_gone(owner_of(lock));
         int complete = has_all(list);
         if (complete != 0) {
             return complete < 0 ? -1 : found;
@@ -219,21 +230,24 @@ find_deadlock(copies *list, PyObject *rlock, int64_t since_ns)
 }
 
 int
-fl_waits_raise_deadlock(PyObject *rlock, int64_t since_ns)
+fl_waits_raise_deadlock(PyObject *lock, int64_t since_ns)
 {
     copies list = {.runtime = PyInterpreterState_Get()};
-    int found = find_deadlock(&list, rlock, since_ns);
+    int found = find_deadlock(&list, lock, since_ns);
     if (found == 1) {
         PyObject *waits = as_python(&list);
-        PyObject *make = waits ? PyMapping_GetItemString(fl_state_of(rlock)->waits, "deadlock_error") : NULL;
+        PyObject *make = waits ? PyMapping_GetItemString(fl_state_of(lock)->waits, "deadlock_error") : NULL;
         PyObject *error = make ? PyObject_CallOneArg(make, waits) : NULL;
-        if (error) {
+        found = -1;
+        if (error == Py_None) {
+            found = FL_WAITS_DOUBTFUL;
+        }
+        else if (error) {
             PyErr_SetObject((PyObject *)Py_TYPE(error), error);
         }
         Py_XDECREF(error);
         Py_XDECREF(make);
         Py_XDECREF(waits);
-        found = -1;
     }
     discard(&list);
     return found;

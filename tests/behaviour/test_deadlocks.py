@@ -600,7 +600,7 @@ def test_waits_shows_every_type() -> None:
         assert (wait.timeout is None) is (name in ("RLock", "Event"))
         assert wait.timeout is None or DEADLINE - 1 < wait.timeout <= DEADLINE + 1
         assert 0 <= wait.seconds < DEADLINE
-        owner = threading.current_thread() if name == "RLock" else None
+        owner = threading.current_thread() if name in ("Lock", "RLock") else None
         assert (wait.owner, wait.owner_name) == (owner and owner.ident, owner and owner.name)
     for name in ("Lock", "RLock", "Semaphore", "BoundedSemaphore"):
         objects[name].release()

@@ -30,6 +30,21 @@ set_up_held(scene *self)
     CHECK(fl_mutex_try_lock(&self->mutex));
 }
 
+/* The hold is loose where the thread has got no serial (M4). */
+static inline int
+run_enter(scene *self)
+{
+    return fl_mutex_try_enter(&self->mutex);
+}
+
+static inline void
+check_entered(scene *self, bool done)
+{
+    uint64_t serial = fl_thread_self();
+    CHECK(done);
+    CHECK_EQUAL(fl_load_relaxed_u64(&self->mutex.word), serial ? serial : FL_MUTEX_HELD);
+}
+
 static inline void
 release_mutex(scene *self)
 {
@@ -143,7 +158,7 @@ set_up_owned_by_another(scene *self)
 static inline void
 release_rmutex(scene *self)
 {
-    CHECK(fl_word_release(&self->rmutex.word, 0, FL_WAKE_ONE, NULL));
+    CHECK(fl_word_release(&self->rmutex.word, FL_WAKE_ONE, NULL));
 }
 
 static inline int
@@ -306,17 +321,20 @@ queue_others_for_condition(scene *self)
     }
 }
 
-static inline void
-set_up_waiting_in_condition(scene *self)
-{
-    set_up_held(self);
-    queue_others_for_condition(self);
-}
-
 static inline int
 run_notify(scene *self)
 {
     return (int)fl_cond_notify(&self->cond, SIZE_MAX, self->lock);
+}
+
+/* As the known holder of the lock. */
+static inline int
+run_notify_held(scene *self)
+{
+    faults_pause();
+    CHECK(fl_mutex_try_lock(&self->mutex));
+    faults_resume();
+    return run_notify(self);
 }
 
 static inline void

@@ -25,6 +25,7 @@ clean_up_nothing(scene *self)
 static const operation operations[] = {
     {"register a thread", set_up_nothing, run_register, true, false, check_registered, clean_up_nothing, false},
 
+    {"enter", set_up_nothing, run_enter, CANNOT_LACK, check_entered, clean_up_nothing, false},
     {"lock", set_up_held, run_lock, LOCKS, check_held, clean_up_nothing, false},
     {"lock, asleep", set_up_releaser, run_lock_asleep, LOCKS, check_held, join_helper, true},
     {"lock, released as its sleep ends", set_up_held, run_lock_disturbed, LOCKS, check_held, clean_up_nothing, false},
@@ -89,8 +90,8 @@ static const operation operations[] = {
      clean_up_impatient,
      false},
     {"notify, lock held",
-     set_up_waiting_in_condition,
-     run_notify,
+     queue_others_for_condition,
+     run_notify_held,
      OTHERS,
      OTHERS,
      check_requeued,

@@ -10,6 +10,9 @@
 enum { WAITS_FOR_EVER = 1 };
 #define JUST_CAME (INT64_MAX / 2)
 
+/* The word while the calling thread has a loose hold, and nobody waits. */
+#define LOOSE_HOLD (fl_thread_register() | FL_WORD_LOOSE)
+
 static inline void
 lock_mutex(fl_mutex *mutex)
 {

@@ -117,7 +117,7 @@ detach_and_release(fl_blocker *base)
 static int
 detaches_to_lock_again(fl_wake_policy policy)
 {
-    fl_mutex mutex = {FL_MUTEX_HELD};
+    fl_mutex mutex = {LOOSE_HOLD};
     fl_waiter waiter;
     queue_for(&waiter, &mutex, JUST_CAME);
     CHECK(fl_mutex_unlock_slow(&mutex, policy, NULL));

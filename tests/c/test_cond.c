@@ -20,6 +20,9 @@ lock_of(pair *self)
     return (fl_cond_lock){.lock = &self->mutex, .ops = &fl_mutex_ops};
 }
 
+/* The word while the calling thread has a loose hold, and nobody waits. */
+#define LOOSE_HOLD (fl_thread_register() | FL_WORD_LOOSE)
+
 static void
 lock_mutex(fl_mutex *mutex)
 {
@@ -105,13 +108,13 @@ test_notify_after_everybody_timed_out(void)
 static void
 test_t12_notified_wait_for_a_held_lock(void)
 {
-    pair self = {.mutex = {FL_MUTEX_HELD}};
+    pair self = {.mutex = {LOOSE_HOLD}};
     fl_waiter w[3];
     queue_at(w, 3, &self.cond);
     CHECK_EQUAL(fl_cond_notify(&self.cond, 2, lock_of(&self)), 2);
     CHECK_ORDER(&self.cond, &w[2]);
     CHECK_ORDER(&self.mutex, &w[0], &w[1]);
-    CHECK_EQUAL(fl_load_relaxed_u64(&self.mutex.word), FL_MUTEX_HELD | FL_WORD_PARKED);
+    CHECK_EQUAL(fl_load_relaxed_u64(&self.mutex.word), LOOSE_HOLD | FL_WORD_PARKED);
     for (int i = 0; i < 2; i++) {
         CHECK(w[i].notified);
         CHECK_EQUAL(fl_load_relaxed_u32(&w[i].parker.state), FL_PARKER_AWAKE); /* not woken yet */
@@ -170,7 +173,7 @@ sleep_on(void *arg)
 static void
 test_t01_notified_waiter_does_not_time_out(void)
 {
-    pair self = {.mutex = {FL_MUTEX_HELD}};
+    pair self = {.mutex = {LOOSE_HOLD}};
     patient waiter = {.returned = 0};
     queue_at(&waiter.waiter, 1, &self.cond);
     CHECK_EQUAL(fl_cond_notify(&self.cond, 1, lock_of(&self)), 1);
@@ -203,7 +206,7 @@ test_wait_without_the_lock(void)
 static void
 test_wait_that_times_out(void)
 {
-    pair self = {.mutex = {FL_MUTEX_HELD}};
+    pair self = {.mutex = {LOOSE_HOLD}};
     int64_t deadline_ns = fl_deadline_after_ns(2 * NS_PER_MS);
     CHECK_EQUAL(fl_cond_wait(&self.cond, lock_of(&self), deadline_ns, NULL, NULL), FL_COND_TIMED_OUT);
     CHECK(fl_clock_now_ns() >= deadline_ns);
@@ -225,7 +228,7 @@ give_up(void *ctx, int polls)
 static void
 test_t06_give_way(void)
 {
-    pair self = {.mutex = {FL_MUTEX_HELD}};
+    pair self = {.mutex = {LOOSE_HOLD}};
     fake_blocker blocker = make_fake_blocker(false, give_up, NULL);
     fl_waiter waiter;
     queue_for_mutex(&waiter, &self.mutex, INT64_MAX / 2);
@@ -264,7 +267,7 @@ test_t05_depth_is_restored(void)
 static void
 test_t04_wait_given_up_before_it_begins(void)
 {
-    pair self = {.mutex = {FL_MUTEX_HELD}};
+    pair self = {.mutex = {LOOSE_HOLD}};
     fake_blocker blocker = make_fake_blocker(true, give_up, NULL);
     fl_cond_result result = fl_cond_wait(&self.cond, lock_of(&self), FL_DEADLINE_NEVER, &blocker.base, NULL);
     CHECK_EQUAL(result, FL_COND_GIVEN_UP);
@@ -305,7 +308,7 @@ see_who_is_first(fl_blocker *base)
 static void
 test_timed_out_waiter_is_the_last_in_the_locks_queue(void)
 {
-    latecomer self = {.pair = {.mutex = {FL_MUTEX_HELD}}};
+    latecomer self = {.pair = {.mutex = {LOOSE_HOLD}}};
     self.blocker = make_fake_blocker(false, NULL, NULL);
     self.blocker.base.detach = take_and_queue;
     self.back = make_fake_blocker(false, NULL, &self);

@@ -1,6 +1,7 @@
 /* core/deadlock.h */
 
 #include "core/deadlock.h"
+#include "core/mutex.h"
 #include "core/rmutex.h"
 #include "fake_blocker.h"
 #include "lot_helpers.h"
@@ -32,7 +33,7 @@ be_in_ring(void *arg)
     pthread_barrier_wait(&all_hold);
     fl_lock_result result = fl_lock_wait(&fl_rmutex_ops.wait, next, FL_DEADLINE_NEVER, NULL);
     if (result == FL_LOCK_DEADLOCK) {
-        CHECK_EQUAL(fl_deadlock_walk(next, NULL, NULL), RING - 1);
+        CHECK_EQUAL(fl_deadlock_walk(next, NULL, NULL), RING);
         (void)fl_add_relaxed_u64(&victims, 1);
     }
     else {
@@ -61,6 +62,81 @@ test_one_thread_of_a_ring_is_the_victim(void)
         CHECK_EQUAL(fl_load_relaxed_u64(&victims), round);
     }
     pthread_barrier_destroy(&all_hold);
+}
+
+/* ---- plain mutexes ---- */
+
+static fl_mutex plain_ring[RING];
+
+static void *
+be_in_plain_ring(void *arg)
+{
+    fl_mutex *own = arg;
+    fl_mutex *next = own == &plain_ring[RING - 1] ? &plain_ring[0] : own + 1;
+    const fl_wait_ops *ops = (own - plain_ring) % 2 ? &fl_mutex_scoped_ops : &fl_mutex_ops.wait;
+    CHECK(fl_mutex_try_enter(own));
+    pthread_barrier_wait(&all_hold);
+    fl_lock_result result = fl_lock_wait(ops, next, FL_DEADLINE_NEVER, NULL);
+    if (result == FL_LOCK_DEADLOCK) {
+        CHECK_EQUAL(fl_deadlock_walk(next, NULL, NULL), RING);
+        (void)fl_add_relaxed_u64(&victims, 1);
+    }
+    else {
+        CHECK_EQUAL(result, FL_LOCK_ACQUIRED);
+        CHECK(fl_mutex_unlock(next));
+    }
+    CHECK(fl_mutex_unlock(own));
+    return NULL;
+}
+
+static void
+test_one_thread_of_a_ring_of_blocks_is_the_victim(void)
+{
+    fl_store_relaxed_u64(&victims, 0);
+    CHECK_EQUAL(pthread_barrier_init(&all_hold, NULL, RING), 0);
+    for (int round = 1; round <= ROUNDS; round++) {
+        pthread_t threads[RING];
+        for (int i = 0; i < RING; i++) {
+            threads[i] = start_thread(be_in_plain_ring, &plain_ring[i]);
+        }
+        for (int i = 0; i < RING; i++) {
+            join_thread(threads[i]);
+        }
+        for (int i = 0; i < RING; i++) {
+            CHECK(!fl_mutex_is_locked(&plain_ring[i]) && fl_lot_count(&plain_ring[i]) == 0);
+        }
+        CHECK_EQUAL(fl_load_relaxed_u64(&victims), round);
+    }
+    pthread_barrier_destroy(&all_hold);
+}
+
+static void *
+unlock_when_queued(void *arg)
+{
+    while (fl_lot_count(arg) == 0) {
+        sched_yield();
+    }
+    CHECK(fl_mutex_unlock(arg));
+    return NULL;
+}
+
+static void
+test_a_thread_waits_for_itself_inside_a_block_only(void)
+{
+    fl_mutex mutex = {0};
+    CHECK(fl_mutex_try_enter(&mutex));
+    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops.wait, &mutex, FL_DEADLINE_NEVER, NULL), FL_LOCK_DEADLOCK);
+    CHECK_EQUAL(fl_deadlock_walk(&mutex, NULL, NULL), 1);
+    CHECK_EQUAL(fl_lock_wait(&fl_mutex_scoped_ops, &mutex, FL_DEADLINE_NEVER, NULL), FL_LOCK_DEADLOCK);
+    CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops.wait, &mutex, fl_deadline_after_ns(NS_PER_MS), NULL), FL_LOCK_TIMED_OUT);
+    CHECK_EQUAL(fl_lot_count(&mutex), 0);
+    CHECK(fl_mutex_unlock(&mutex));
+    CHECK(fl_mutex_try_lock(&mutex));
+    CHECK_EQUAL(fl_deadlock_walk(&mutex, NULL, NULL), 0);
+    pthread_t other = start_thread(unlock_when_queued, &mutex);
+    CHECK_EQUAL(fl_lock_wait(&fl_mutex_scoped_ops, &mutex, FL_DEADLINE_NEVER, NULL), FL_LOCK_ACQUIRED);
+    join_thread(other);
+    CHECK(fl_mutex_unlock(&mutex));
 }
 
 /* ---- a cycle that nobody can leave ---- */
@@ -189,6 +265,8 @@ main(void)
 {
     CHECK_EQUAL(fl_core_init(), 0);
     RUN(test_one_thread_of_a_ring_is_the_victim);
+    RUN(test_one_thread_of_a_ring_of_blocks_is_the_victim);
+    RUN(test_a_thread_waits_for_itself_inside_a_block_only);
     RUN(test_a_cycle_in_which_nobody_may_fail);
     RUN(test_an_owner_ends_while_others_come);
     return 0;

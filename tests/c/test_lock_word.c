@@ -29,7 +29,7 @@ take_and_release(fl_mutex *mutex)
 static void
 test_w3_one_is_on_its_way_at_a_time(void)
 {
-    fl_mutex mutex = {FL_MUTEX_HELD};
+    fl_mutex mutex = {LOOSE_HOLD};
     fl_waiter w[3];
     for (int i = 0; i < 3; i++) {
         queue_for(&w[i], &mutex, JUST_CAME);
@@ -45,7 +45,7 @@ test_w3_one_is_on_its_way_at_a_time(void)
         CHECK(w[i].designated);
         CHECK(takes(&w[i], &mutex));
         CHECK(!w[i].designated);
-        CHECK_WORD(&mutex, FL_MUTEX_HELD, false, i < 2);
+        CHECK_WORD(&mutex, LOOSE_HOLD, false, i < 2);
         CHECK(fl_mutex_unlock(&mutex)); /* wakes the next */
         CHECK_WORD(&mutex, 0, i < 2, i < 1);
         expect_unparked(&w[i]);
@@ -56,16 +56,16 @@ test_w3_one_is_on_its_way_at_a_time(void)
 static void
 test_w4_designated_waiter_finds_the_lock_held(void)
 {
-    fl_mutex mutex = {FL_MUTEX_HELD};
+    fl_mutex mutex = {LOOSE_HOLD};
     fl_waiter w[2];
     queue_for(&w[0], &mutex, JUST_CAME);
     queue_for(&w[1], &mutex, JUST_CAME);
     CHECK(fl_mutex_unlock(&mutex));
     CHECK(fl_mutex_try_lock(&mutex));
-    CHECK_WORD(&mutex, FL_MUTEX_HELD, true, true);
+    CHECK_WORD(&mutex, LOOSE_HOLD, true, true);
     CHECK(!takes(&w[0], &mutex));
     CHECK(!w[0].designated);
-    CHECK_WORD(&mutex, FL_MUTEX_HELD, false, true);
+    CHECK_WORD(&mutex, LOOSE_HOLD, false, true);
     expect_unparked(&w[0]); /* and gives up */
     CHECK(fl_mutex_unlock(&mutex));
     CHECK(w[1].designated);
@@ -79,7 +79,7 @@ test_w4_designated_waiter_finds_the_lock_held(void)
 static void
 test_w4_designated_waiter_goes_back_to_the_queue(void)
 {
-    fl_mutex mutex = {FL_MUTEX_HELD};
+    fl_mutex mutex = {LOOSE_HOLD};
     fl_waiter waiter;
     queue_for(&waiter, &mutex, JUST_CAME);
     CHECK(fl_mutex_unlock(&mutex));
@@ -90,7 +90,7 @@ test_w4_designated_waiter_goes_back_to_the_queue(void)
     CHECK(fl_mutex_try_lock(&mutex));
     CHECK(fl_lock_enqueue(&fl_mutex_ops.wait, &mutex, &waiter));
     CHECK(!waiter.designated);
-    CHECK_WORD(&mutex, FL_MUTEX_HELD, false, true);
+    CHECK_WORD(&mutex, LOOSE_HOLD, false, true);
     CHECK(fl_mutex_unlock(&mutex));
     CHECK(waiter.designated);
     CHECK(takes(&waiter, &mutex));
@@ -101,16 +101,16 @@ test_w4_designated_waiter_goes_back_to_the_queue(void)
 static void
 test_w3_another_waiter_leaves_the_designation_alone(void)
 {
-    fl_mutex mutex = {FL_MUTEX_HELD};
+    fl_mutex mutex = {LOOSE_HOLD};
     fl_waiter w[2];
     queue_for(&w[0], &mutex, JUST_CAME);
     CHECK(fl_mutex_unlock(&mutex));
     CHECK(fl_mutex_try_lock(&mutex));
-    CHECK_WORD(&mutex, FL_MUTEX_HELD, true, false);
+    CHECK_WORD(&mutex, LOOSE_HOLD, true, false);
     queue_for(&w[1], &mutex, JUST_CAME);
-    CHECK_WORD(&mutex, FL_MUTEX_HELD, true, true);
+    CHECK_WORD(&mutex, LOOSE_HOLD, true, true);
     CHECK(!takes(&w[1], &mutex));
-    CHECK_WORD(&mutex, FL_MUTEX_HELD, true, true);
+    CHECK_WORD(&mutex, LOOSE_HOLD, true, true);
     CHECK(fl_mutex_unlock(&mutex));
     CHECK_ORDER(&mutex, &w[1]);
     CHECK(takes(&w[0], &mutex));
@@ -124,7 +124,7 @@ test_w3_another_waiter_leaves_the_designation_alone(void)
 static void
 test_wake_next_wakes_one_each_time(void)
 {
-    fl_mutex mutex = {FL_MUTEX_HELD};
+    fl_mutex mutex = {LOOSE_HOLD};
     fl_waiter w[3];
     for (int i = 0; i < 3; i++) {
         queue_for(&w[i], &mutex, JUST_CAME);
@@ -138,7 +138,7 @@ test_wake_next_wakes_one_each_time(void)
         expect_unparked(&w[i]);
     }
     CHECK(takes(&w[0], &mutex));
-    CHECK_WORD(&mutex, FL_MUTEX_HELD, false, false);
+    CHECK_WORD(&mutex, LOOSE_HOLD, false, false);
     expect_unparked(&w[0]);
 }
 
@@ -187,20 +187,20 @@ test_wake_next_designates_who_has_waited_for_some_time(void)
 static void
 test_t28_hand_over_comes_after_the_designated_waiter(void)
 {
-    fl_mutex mutex = {FL_MUTEX_HELD};
+    fl_mutex mutex = {LOOSE_HOLD};
     fl_waiter w[2];
     queue_for(&w[0], &mutex, JUST_CAME);
     CHECK(fl_mutex_unlock(&mutex));
     CHECK(fl_mutex_try_lock(&mutex));
     queue_for(&w[1], &mutex, WAITS_FOR_EVER);
-    w[1].thread = 4711 * FL_THREAD_SERIAL_STEP; /* which makes no difference to a mutex without an owner */
+    w[1].thread = 4711 * FL_THREAD_SERIAL_STEP;
     CHECK(fl_mutex_unlock(&mutex));
     CHECK_ORDER(&mutex, &w[1]);
     CHECK(fl_mutex_try_lock(&mutex));
     CHECK(!takes(&w[0], &mutex));
     CHECK(fl_mutex_unlock(&mutex));
     CHECK(w[1].handed_off && !w[1].designated);
-    CHECK_WORD(&mutex, FL_MUTEX_HELD, false, false);
+    CHECK_WORD(&mutex, w[1].thread | FL_WORD_LOOSE, false, false);
     expect_unparked(&w[0]);
     expect_unparked(&w[1]);
 }
@@ -276,7 +276,7 @@ mark_parked_as_just_come(void *lock, fl_waiter *waiter, bool attached)
 static void
 wait_without_the_lock(bool hands_over)
 {
-    misuse self = {.mutex = {FL_MUTEX_HELD}, .ops = fl_mutex_ops, .hands_over = hands_over};
+    misuse self = {.mutex = {LOOSE_HOLD}, .ops = fl_mutex_ops, .hands_over = hands_over};
     self.ops.release_all = release_for_others_first;
     if (!hands_over) {
         self.ops.wait.mark_parked = mark_parked_as_just_come;
@@ -323,21 +323,21 @@ release_to_own_waiter(void *arg)
     fl_waiter waiter;
     uint64_t before = word_of(mutex);
     CHECK(fl_mutex_try_lock(mutex));
-    CHECK_EQUAL(word_of(mutex), FL_MUTEX_HELD | before);
+    CHECK_EQUAL(word_of(mutex), LOOSE_HOLD | before);
     queue_for(&waiter, mutex, JUST_CAME);
     CHECK(fl_mutex_unlock(mutex));
     CHECK(waiter.designated);
     check_nobody(mutex);
     CHECK_WORD(mutex, 0, true, false);
     CHECK(takes(&waiter, mutex));
-    CHECK_WORD(mutex, FL_MUTEX_HELD, false, false);
+    CHECK_WORD(mutex, LOOSE_HOLD, false, false);
     expect_unparked(&waiter);
 }
 
 static void
 test_t34_designation_ends_with_a_fork(void)
 {
-    fl_mutex mutex = {FL_MUTEX_HELD};
+    fl_mutex mutex = {LOOSE_HOLD};
     fl_waiter waiter;
     queue_for(&waiter, &mutex, JUST_CAME);
     CHECK(fl_mutex_unlock(&mutex));
@@ -375,7 +375,7 @@ release_with_waiters(void *arg)
 static void
 test_t34_number_of_another_process_goes_with_a_release(void)
 {
-    fl_mutex mutex = {FL_MUTEX_HELD};
+    fl_mutex mutex = {LOOSE_HOLD};
     fl_waiter waiter;
     queue_for(&waiter, &mutex, JUST_CAME);
     CHECK(fl_mutex_unlock(&mutex));

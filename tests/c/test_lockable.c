@@ -28,7 +28,7 @@ test_hand_off_is_for_those_who_have_waited_long(void)
 static void
 test_k1_woken_waiter_tries_before_it_polls(void)
 {
-    fl_mutex mutex = {FL_MUTEX_HELD};
+    fl_mutex mutex = {LOOSE_HOLD};
     fl_waiter waiter;
     fake_blocker blocker = make_fake_blocker(true, give_up, NULL);
     queue_for(&waiter, &mutex, JUST_CAME);
@@ -69,7 +69,7 @@ test_timeout_detaches_once(void)
 static void
 test_handed_off_waiter_has_the_lock(void)
 {
-    fl_mutex mutex = {FL_MUTEX_HELD};
+    fl_mutex mutex = {LOOSE_HOLD};
     fl_waiter waiter;
     CHECK_EQUAL(fl_waiter_init(&waiter, false), 0);
     waiter.handed_off = true;
@@ -93,7 +93,7 @@ release_in_poll(void *ctx, int polls)
 static void
 test_t14_lock_released_in_poll(void)
 {
-    fl_mutex mutex = {FL_MUTEX_HELD};
+    fl_mutex mutex = {LOOSE_HOLD};
     fake_blocker blocker = make_fake_blocker(true, release_in_poll, &mutex);
     CHECK_EQUAL(fl_lock_wait(&fl_mutex_ops.wait, &mutex, FL_DEADLINE_PASSED, &blocker.base), FL_LOCK_ACQUIRED);
     CHECK_EQUAL(blocker.polls, 1);

@@ -3,6 +3,7 @@
 from bug import Bug
 
 DEADLOCK = "core/deadlock.c"
+MUTEX = "core/mutex.c"
 
 DEADLOCK_BUGS = [
     Bug(
@@ -29,8 +30,8 @@ DEADLOCK_BUGS = [
     Bug(
         "a wait with a deadline counts as one that cannot end",
         DEADLOCK,
-        "waiter->kind == FL_FOR_RMUTEX && (waiter->notified || waiter->deadline_ns == FL_DEADLINE_NEVER)",
-        "waiter->kind == FL_FOR_RMUTEX",
+        "fl_waiter_is_for_lock(waiter) && (waiter->notified || waiter->deadline_ns == FL_DEADLINE_NEVER)",
+        "fl_waiter_is_for_lock(waiter)",
         "deadlock-timed",
     ),
     Bug(
@@ -117,8 +118,8 @@ DEADLOCK_BUGS = [
     Bug(
         "the end of a thread takes out who waits for another one",
         DEADLOCK,
-        "        if (head->kind != FL_FOR_RMUTEX || owner_of(head) != ctx->owner) {",
-        "        if (head->kind != FL_FOR_RMUTEX) {",
+        "        if (!fl_waiter_is_for_lock(head) || owner_of(head) != ctx->owner) {",
+        "        if (!fl_waiter_is_for_lock(head)) {",
         "deadlock-ended",
     ),
     Bug(
@@ -141,5 +142,125 @@ DEADLOCK_BUGS = [
         "    return fl_try_with_naps(&registry_mutex, naps);",
         "    (void)fl_try_with_naps(&registry_mutex, naps);\n    return true;",
         "deadlock-dump",
+    ),
+    # ---- plain mutexes ----
+    Bug(
+        "nobody looks who wants a plain mutex for a block",
+        MUTEX,
+        "    .mark_parked = mark_entering,\n    .look = fl_deadlock_look,\n",
+        "    .mark_parked = mark_entering,\n",
+        "deadlock-plain-two",
+    ),
+    Bug(
+        "nobody looks who wants a plain mutex otherwise",
+        MUTEX,
+        ".mark_parked = mark_parked, .look = fl_deadlock_look}",
+        ".mark_parked = mark_parked}",
+        "deadlock-plain-mixed",
+    ),
+    Bug(
+        "a thread does not say where it stands for a plain mutex",
+        "core/lot/bucket.c",
+        "    if (fl_waiter_is_for_lock(waiter) && waiter->standing) {",
+        "    if (waiter->kind == FL_FOR_RMUTEX && waiter->standing) {",
+        "deadlock-plain-two",
+    ),
+    Bug(
+        "who waits for a plain mutex is never stuck",
+        DEADLOCK,
+        "    return fl_waiter_is_for_lock(waiter) && (waiter->notified",
+        "    return waiter->kind == FL_FOR_RMUTEX && (waiter->notified",
+        "deadlock-plain-two",
+    ),
+    Bug(
+        "a loose hold has an owner",
+        "core/lock_word.h",
+        "    return seen & FL_WORD_LOOSE ? 0 : fl_word_thread(seen);",
+        "    return fl_word_thread(seen);",
+        "deadlock-plain-loose",
+    ),
+    Bug(
+        "the fast way to take a plain mutex loosely forgets LOOSE",
+        "core/mutex.h",
+        "fl_attached_swap_acquire_u64(&mutex->word, 0, self | FL_WORD_LOOSE); /* W6 */",
+        "fl_attached_swap_acquire_u64(&mutex->word, 0, self); /* W6 */",
+        "deadlock-plain-signal",
+    ),
+    Bug(
+        "the fast way to take a plain mutex for a block writes LOOSE",
+        "core/mutex.h",
+        "fl_attached_swap_acquire_u64(&mutex->word, 0, self); /* W6 */",
+        "fl_attached_swap_acquire_u64(&mutex->word, 0, self | FL_WORD_LOOSE); /* W6 */",
+        "deadlock-plain-two",
+    ),
+    Bug(
+        "a waiter that takes a plain mutex loosely forgets LOOSE",
+        MUTEX,
+        "    return take(lock, waiter, waiter && waiter->scoped);",
+        "    return take(lock, waiter, waiter != NULL);",
+        "deadlock-plain-self",
+    ),
+    Bug(
+        "a waiter that takes a plain mutex for a block writes LOOSE",
+        MUTEX,
+        "    return take(lock, waiter, true);",
+        "    return take(lock, waiter, false);",
+        "deadlock-plain-self",
+    ),
+    Bug(
+        "a waiter does not say that it wants the plain mutex for a block",
+        MUTEX,
+        "    waiter->scoped = true; /* before it is queued, and can be handed the mutex */\n",
+        "",
+        "deadlock-plain-self",
+    ),
+    Bug(
+        "a hand-off of a plain mutex forgets LOOSE",
+        "core/lock_word.c",
+        "(waiter->kind == FL_FOR_MUTEX && !waiter->scoped ? FL_WORD_LOOSE : 0)",
+        "0",
+        "deadlock-plain-self",
+    ),
+    Bug(
+        "a hand-off of a plain mutex always writes LOOSE",
+        "core/lock_word.c",
+        "(waiter->kind == FL_FOR_MUTEX && !waiter->scoped ? FL_WORD_LOOSE : 0)",
+        "(waiter->kind == FL_FOR_MUTEX ? FL_WORD_LOOSE : 0)",
+        "deadlock-plain-self",
+    ),
+    Bug(
+        "a thread that waits for itself is taken for one that is being woken",
+        DEADLOCK,
+        "        return waits_for_itself(waiter, owner) ? owner : 0;",
+        "        return 0;",
+        "deadlock-plain-self",
+    ),
+    Bug(
+        "a hand-off is taken for a thread that waits for itself",
+        DEADLOCK,
+        "    if (waiter->queued && leads_to(owner_of(waiter), waiter->thread, step_locked)) {",
+        "    if (leads_to(owner_of(waiter), waiter->thread, step_locked)) {",
+        "deadlock-plain-hand-off",
+    ),
+    Bug(
+        "a condition does not note in which way its plain mutex is held",
+        MUTEX,
+        "    waiter->scoped = fl_word_owner(fl_load_relaxed_u64(&mutex->word)) == waiter->thread;",
+        "    waiter->scoped = fl_word_owner(fl_load_relaxed_u64(&mutex->word)) == 0;",
+        "deadlock-plain-cond",
+    ),
+    Bug(
+        "who does not hold a plain mutex moves waiters to it",
+        MUTEX,
+        "    return self != 0 && fl_word_thread(fl_load_relaxed_u64(&mutex->word)) == self;",
+        "    return self != 0 && fl_word_thread(fl_load_relaxed_u64(&mutex->word)) != 0;",
+        "deadlock-plain-stranger",
+    ),
+    Bug(
+        "the end of a thread takes out nobody who wants a plain mutex",
+        DEADLOCK,
+        "        if (!fl_waiter_is_for_lock(head) || owner_of(head) != ctx->owner) {",
+        "        if (head->kind != FL_FOR_RMUTEX || owner_of(head) != ctx->owner) {",
+        "deadlock-plain-ended",
     ),
 ]

@@ -92,8 +92,8 @@ LOCK_BUGS = [
     Bug(
         "a hand-off of a recursive mutex writes its old owner",
         WORD,
-        "next |= ctx->heir ? ctx->heir : first->thread;",
-        "next |= ctx->heir ? ctx->heir : fl_thread_self();",
+        "        next |= heir_of(first);",
+        "        next |= first->kind == FL_FOR_MUTEX ? heir_of(first) : fl_thread_self();",
         "rmutex-three",
     ),
     Bug(
@@ -113,8 +113,9 @@ LOCK_BUGS = [
     Bug(
         "the fast release does not look whether others wait",
         "core/mutex.h",
-        "    return fl_attached_swap_release_u64(&mutex->word, FL_MUTEX_HELD, 0); /* W4, W6 */",
-        "    if ((fl_load_relaxed_u64(&mutex->word) & ~FL_WORD_PARKED) == FL_MUTEX_HELD) {\n"
+        "    return FL_LIKELY((seen & FL_WORD_FLAGS) == 0 && seen != 0) &&\n"
+        "           fl_attached_swap_seen_release_u64(&mutex->word, seen, 0); /* W4, W6 */",
+        "    if ((seen & FL_WORD_WOKEN) == 0 && fl_word_holder(seen) != 0) {\n"
         "        fl_store_release_u64(&mutex->word, 0);\n        return true;\n    }\n    return false;",
         "mutex-two",
     ),
@@ -160,9 +161,9 @@ LOCK_BUGS = [
         "core/rmutex.h",
         "    fl_store_relaxed_u64(&mutex->extra, 0); /* R3 */\n"
         "    if (FL_UNLIKELY(!fl_attached_swap_release_u64(&mutex->word, fl_thread_self(), 0))) {\n"
-        "        (void)fl_word_release(&mutex->word, 0, FL_WAKE_NEXT, later);\n    }\n",
+        "        (void)fl_word_release(&mutex->word, FL_WAKE_NEXT, later);\n    }\n",
         "    if (FL_UNLIKELY(!fl_attached_swap_release_u64(&mutex->word, fl_thread_self(), 0))) {\n"
-        "        (void)fl_word_release(&mutex->word, 0, FL_WAKE_NEXT, later);\n    }\n"
+        "        (void)fl_word_release(&mutex->word, FL_WAKE_NEXT, later);\n    }\n"
         "    fl_store_relaxed_u64(&mutex->extra, 0);\n",
         "cond-give-way",
     ),

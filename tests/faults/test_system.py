@@ -22,7 +22,7 @@ def held(lock):
 
 def cond(lock):
     condition = impl.Condition(lock)
-    condition.acquire()
+    run_in_thread(condition.acquire)
     return condition
 
 def locked(condition):
@@ -80,9 +80,10 @@ for name, make in CASES.items():
             n += 1
             assert n < 20, name
         if where is run_in_thread:
-            assert n >= 2, (name, "nothing has failed")
+            # Who wants a Lock does without a number for a moment, and gets one when it has to wait.
+            assert (n >= 2) is (name != "Lock"), (name, "nothing has failed")
 # A new thread needs memory for its number, and a place to keep it.
-print("ok", len(failures) >= 2 * len(CASES))
+print("ok", len(failures) >= 2 * (len(CASES) - 1))
 """
 
 

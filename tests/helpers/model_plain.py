@@ -19,6 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from pyfastlock import DeadlockError
+
 THREADS = 4
 
 FOREVER, PAST, BRIEF = "forever", "past", "brief"
@@ -106,14 +108,19 @@ class Waiter:
     depth: int = 1
     notified: bool = False
     limit: str = FOREVER
+    scoped: bool = False  # what it takes it holds for a block, and so waits for itself in vain
 
 
 class PlainLock(Model):
     """A Lock, or an RLock if it is `recursive`, and conditions on it."""
 
-    def __init__(self, *, fifo: bool, recursive: bool, conditions: int = 0):
+    def __init__(
+        self, *, fifo: bool, recursive: bool, conditions: int = 0, finds_deadlocks: bool = False
+    ):
         super().__init__(fifo=fifo)
         self.recursive = recursive
+        self.finds_deadlocks = finds_deadlocks
+        self.scoped = False
         self.holder: int | None = None
         self.depth = 0
         self.queue: list[Waiter] = []
@@ -135,7 +142,7 @@ class PlainLock(Model):
     def take(self, waiter: Waiter) -> None:
         """The waiter takes the lock, which is free."""
         assert self.holder is None
-        self.holder, self.depth = waiter.thread, waiter.depth
+        self.holder, self.depth, self.scoped = waiter.thread, waiter.depth, waiter.scoped
         if waiter.call == "acquire":
             self.returns(waiter.thread, True)
         elif waiter.call == "wait":
@@ -155,14 +162,20 @@ class PlainLock(Model):
         elif self.queue:
             self.take(self.queue.pop(self.first(len(self.queue))))
 
-    def acquire(self, thread: int, limit: str = FOREVER) -> None:
+    def acquire(
+        self, thread: int, limit: str = FOREVER, *, scoped: bool = False, timed: bool = False
+    ) -> None:
+        waiter = Waiter(thread, "acquire", scoped=scoped)
+        waits_for_itself = self.scoped and self.holder == thread
         if self.recursive and self.holder == thread:
             self.depth += 1
             self.returns(thread, True)
         elif self.holder is None:
-            self.take(Waiter(thread, "acquire"))
+            self.take(waiter)
+        elif limit == FOREVER and not timed and waits_for_itself and self.finds_deadlocks:
+            self.raises(thread, DeadlockError)
         elif limit == FOREVER:
-            self.queue.append(Waiter(thread, "acquire"))
+            self.queue.append(waiter)
         else:
             self.timed = True
             self.returns(thread, False)

@@ -40,7 +40,7 @@ CALLS = {
     ),
 }
 # A compare-and-swap where the runtime has no lock.  Where it has one, that lock orders the threads.
-ATTACHED = re.compile(r"\bfl_attached_swap_(acquire|release)_(u32|u64)\b")
+ATTACHED = re.compile(r"\bfl_attached_swap_(?:seen_)?(acquire|release)_(u32|u64)\b")
 SITE = re.compile(rf"\b(?:{ATOMIC.pattern}|__atomic_\w+|atomic_\w+_explicit)\(")
 
 Site = tuple[str, str, str]

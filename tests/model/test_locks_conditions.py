@@ -10,7 +10,7 @@ import pytest
 from hypothesis.stateful import initialize
 from model_machine import MOMENT, Machine, Operation, check, steps
 from model_plain import BRIEF, FOREVER, PAST, PlainLock
-from support import DEADLINE
+from support import DEADLINE, is_ours
 
 LIMITS = {
     "": ((), FOREVER),
@@ -24,7 +24,8 @@ LIMITS = {
 
 
 def acquire(args: tuple[Any, ...], limit: str) -> Operation:
-    return Operation(lambda m: m.lock.acquire(*args), lambda p, t: p.acquire(t, limit))
+    timed = args == (True, DEADLINE)
+    return Operation(lambda m: m.lock.acquire(*args), lambda p, t: p.acquire(t, limit, timed=timed))
 
 
 def wrong(args: tuple[Any, ...], exception: type[BaseException]) -> Operation:
@@ -32,7 +33,7 @@ def wrong(args: tuple[Any, ...], exception: type[BaseException]) -> Operation:
 
 
 LOCK = {f"acquire({name})": acquire(*limit) for name, limit in LIMITS.items()} | {
-    "__enter__()": Operation(lambda m: m.lock.__enter__(), lambda p, t: p.acquire(t)),
+    "__enter__()": Operation(lambda m: m.lock.__enter__(), lambda p, t: p.acquire(t, scoped=True)),
     "release()": Operation(lambda m: m.lock.release(), lambda p, t: p.release(t)),
     "__exit__()": Operation(lambda m: m.lock.__exit__(None, None, None), lambda p, t: p.release(t)),
     "release(); acquire()": Operation(
@@ -63,6 +64,7 @@ class Locks(Machine):
             fifo=self.is_fifo,
             recursive=self.kind == "RLock",
             conditions=conditions,
+            finds_deadlocks=is_ours(self.lock),
         )
         self.begin(model, self.lock, *self.conditions)
 

@@ -38,7 +38,7 @@ FUNCTIONS = (
     "stop_contention",
     "set_name",
 )
-SHOWN = ("Wait", "DeadlockError", "ContentionReport", "Contention", "WaitingCall", "Place")
+SHOWN = ("Wait", "Deadlock", "DeadlockError", "ContentionReport", "Contention", "WaitingCall", "Place")
 """Classes that a program gets from us and does not make; `threading` has nothing like them."""
 ALSO = {"__enter__", "__exit__", "__getstate__"}
 """What is documented of the names with an underscore, beside those that `threading` has."""
@@ -133,6 +133,7 @@ def test_every_argument_is_named(name: str) -> None:
         *((shown, shown.__slots__) for shown in (pyfastlock.Wait, pyfastlock.Contention)),
         *((shown, shown.__slots__) for shown in (pyfastlock.WaitingCall, pyfastlock.Place)),
         (pyfastlock.DeadlockError, ("cycle",)),
+        (pyfastlock.Deadlock, ("suspected",)),
         (pyfastlock.ContentionReport, ("locks", "seconds", "lost")),
     ],
 )

@@ -33,7 +33,7 @@ def test_the_patterns_cite_the_code_as_it_is() -> None:
 
 
 CHANGES = [
-    ("csrc/core/mutex.h", "fl_attached_swap_release_u64", "fl_attached_swap_acquire_u64"),
+    ("csrc/core/mutex.h", "fl_attached_swap_seen_release_u64", "fl_attached_swap_acquire_u64"),
     ("csrc/core/event.h", "fl_load_acquire_u32", "fl_load_relaxed_u32"),
     ("csrc/core/lot/parking_lot.c", "\nfl_lot_enqueue(", "\nfl_lot_put("),
     ("csrc/core/cond.c", "fl_store_relaxed_u32", "fl_store_release_u32"),

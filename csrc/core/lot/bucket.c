@@ -180,7 +180,7 @@ last_not_younger(fl_waiter *head, int64_t since_ns)
 static inline void
 stand(fl_waiter *waiter, fl_bucket *bucket)
 {
-    if (waiter->kind == FL_FOR_RMUTEX && waiter->standing) {
+    if (fl_waiter_is_for_lock(waiter) && waiter->standing) {
         waiter->standing->waiter = waiter;
         fl_store_relaxed_ptr(&waiter->standing->bucket, bucket);
     }

@@ -24,8 +24,8 @@ typedef struct fl_waiter fl_waiter;
 /* What the key of a waiter is: which of the primitives.  The probes tell these numbers (docs/probes.md). */
 typedef enum {
     FL_FOR_NOTHING = 0, /* it has not been queued yet */
-    FL_FOR_MUTEX = 1,
-    FL_FOR_RMUTEX = 2, /* the word of a recursive mutex: whoever holds that has to release it */
+    FL_FOR_MUTEX = 1,   /* the word of a plain mutex */
+    FL_FOR_RMUTEX = 2,  /* the word of a recursive mutex */
     FL_FOR_COND = 3,
     FL_FOR_EVENT = 4,
     FL_FOR_SEMA = 5,
@@ -58,6 +58,7 @@ struct fl_waiter {
     bool gives_way;  /* it queues for a lock that is free, to leave it to the designated waiter: core/lot/give_way.h */
     bool polling;    /* its thread runs code of the runtime: it can be unparked, but not sent to a lock's queue (L7) */
     bool deadlocked; /* it was taken out because it would wait for ever: core/deadlock.h */
+    bool scoped;     /* for a plain mutex: its thread will hold that for a block, as core/mutex.h says */
     fl_wait_kind kind; /* of the key; changes with it */
 
     uint64_t waker; /* the serial of the thread that has unparked it, for core/lot/spin.h */
@@ -79,6 +80,13 @@ struct fl_waiter {
     int64_t since_ns;       /* when it was first queued, for fairness; 0 before; a notification sets it anew (L9) */
     fl_parker parker;
 };
+
+/* Whether the waiter's key is the word of a mutex, of either kind. */
+static inline bool
+fl_waiter_is_for_lock(const fl_waiter *waiter)
+{
+    return waiter->kind == FL_FOR_MUTEX || waiter->kind == FL_FOR_RMUTEX;
+}
 
 /* Sets up a waiter of the calling thread; `keeps_place` as above.  Returns 0, ENOMEM or EAGAIN.  Does not block. */
 int fl_waiter_init(fl_waiter *waiter, bool keeps_place);

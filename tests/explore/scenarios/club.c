@@ -35,7 +35,7 @@ void
 club_check(void)
 {
     scene_check_waiters();
-    scene_check_lock(word(), club.lock.ops == &fl_mutex_ops ? FL_MUTEX_HELD : 0);
+    scene_check_lock(word());
     scene_check_cond(&club.cond);
     for (int i = 0; i < EX_THREADS_MAX; i++) {
         if (club.is_waiting[i] && !club.gives_up && !club.has_handler) {

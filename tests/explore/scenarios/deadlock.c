@@ -26,7 +26,7 @@ check(void)
 {
     scene_check_waiters();
     for (int i = 0; i < EX_THREADS_MAX; i++) {
-        scene_check_lock(&mutexes[i].word, 0);
+        scene_check_lock(&mutexes[i].word);
     }
 }
 
@@ -41,14 +41,14 @@ at_end(void)
 
 #define CHECKS .check = check, .at_end = at_end
 
-/* Takes the mutex, unless a cycle of `edges` other waits leads back to this thread (D1).  Nobody else is in that
- * cycle's place when this thread is out of it, so it is still there. */
+/* Takes the mutex, unless this thread is in a cycle of so many threads (D1).  Nobody else is in that cycle's place when
+ * this thread is out of it, so it is still there. */
 static bool
-take_or_be_victim(fl_rmutex *mutex, size_t edges)
+take_or_be_victim(fl_rmutex *mutex, size_t threads)
 {
     fl_lock_result result = scene_rlock_within(mutex, FL_DEADLINE_NEVER);
     if (result == FL_LOCK_DEADLOCK) {
-        EX_CHECK(fl_deadlock_walk(mutex, NULL, NULL) == edges);
+        EX_CHECK(fl_deadlock_walk(mutex, NULL, NULL) == threads);
         EX_CHECK(!fl_rmutex_is_owned(mutex));
         is_victim[ex_self()] = true;
         return false;
@@ -69,7 +69,7 @@ be_in_ring(int thread)
     scene_begin();
     scene_rlock(own);
     scene_pause();
-    if (take_or_be_victim(next, (size_t)ring - 1)) {
+    if (take_or_be_victim(next, (size_t)ring)) {
         scene_runlock(next);
     }
     scene_runlock(own);
@@ -185,7 +185,7 @@ wait_inside(int thread)
     scene_begin();
     if (thread == 0) {
         scene_rlock(&mutexes[0]);
-        if (take_or_be_victim(&mutexes[1], 1)) {
+        if (take_or_be_victim(&mutexes[1], 2)) {
             (void)scene_wait(&cond, scene_recursive(&mutexes[1]), scene_deadline());
             EX_CHECK(fl_rmutex_is_owned(&mutexes[1]));
             scene_runlock(&mutexes[1]);
@@ -197,7 +197,7 @@ wait_inside(int thread)
         if (ex_choose(2) == 1) {
             (void)fl_cond_notify(&cond, 1, scene_recursive(&mutexes[1]));
         }
-        if (take_or_be_victim(&mutexes[0], 1)) {
+        if (take_or_be_victim(&mutexes[0], 2)) {
             scene_runlock(&mutexes[0]);
         }
         scene_runlock(&mutexes[1]);

@@ -244,8 +244,8 @@ static void
 check_neighbours(void)
 {
     scene_check_waiters();
-    scene_check_lock(&neighbours[0]->word, FL_MUTEX_HELD);
-    scene_check_lock(&neighbours[1]->word, FL_MUTEX_HELD);
+    scene_check_lock(&neighbours[0]->word);
+    scene_check_lock(&neighbours[1]->word);
 }
 
 static void

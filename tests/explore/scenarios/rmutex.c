@@ -9,7 +9,7 @@ static void
 check(void)
 {
     scene_check_waiters();
-    scene_check_lock(&mutex.word, 0);
+    scene_check_lock(&mutex.word);
 }
 
 static void

@@ -384,7 +384,7 @@ scene_check_word(fl_atomic_u64 *word)
 }
 
 void
-scene_check_lock(fl_atomic_u64 *word, uint64_t heir)
+scene_check_lock(fl_atomic_u64 *word)
 {
     fl_waiter *waiters[WAITERS_MAX];
     int count = list_waiters(waiters);
@@ -392,7 +392,9 @@ scene_check_lock(fl_atomic_u64 *word, uint64_t heir)
     for (int i = 0; i < count; i++) {
         const fl_waiter *waiter = waiters[i];
         if (waiter->handed_off && waiter->waker != 0 && waiter->key == word) {
-            EX_CHECK(fl_word_holder(fl_load_relaxed_u64(word)) == (heir ? heir : waiter->thread));
+            uint64_t holder = fl_word_holder(fl_load_relaxed_u64(word));
+            bool is_loose = waiter->kind == FL_FOR_MUTEX && !waiter->scoped; /* M2 */
+            EX_CHECK(holder == (is_loose ? waiter->thread | FL_WORD_LOOSE : waiter->thread));
         }
     }
 }

@@ -100,8 +100,8 @@ void scene_check_waiters(void);
 void scene_check_word(fl_atomic_u64 *word);
 
 /* The same, and that the word shows whoever was handed the lock as its holder.  For a lock that only its holder
- * releases; `heir` as for fl_word_release. */
-void scene_check_lock(fl_atomic_u64 *word, uint64_t heir);
+ * releases. */
+void scene_check_lock(fl_atomic_u64 *word);
 
 /* The queue of a condition, and its word. */
 void scene_check_cond(fl_cond *cond);

@@ -7,7 +7,7 @@ void
 mutex_check(void)
 {
     scene_check_waiters();
-    scene_check_lock(&mutex.word, FL_MUTEX_HELD);
+    scene_check_lock(&mutex.word);
 }
 
 void
