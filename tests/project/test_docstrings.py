@@ -38,7 +38,15 @@ FUNCTIONS = (
     "stop_contention",
     "set_name",
 )
-SHOWN = ("Wait", "Deadlock", "DeadlockError", "ContentionReport", "Contention", "WaitingCall", "Place")
+SHOWN = (
+    "Wait",
+    "Deadlock",
+    "DeadlockError",
+    "ContentionReport",
+    "Contention",
+    "WaitingCall",
+    "Place",
+)
 """Classes that a program gets from us and does not make; `threading` has nothing like them."""
 ALSO = {"__enter__", "__exit__", "__getstate__"}
 """What is documented of the names with an underscore, beside those that `threading` has."""
