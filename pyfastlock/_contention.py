@@ -57,7 +57,7 @@ class WaitingCall:
 
     place:   the Place of the call that waited.
     holder:  the Place of the thread that held the object when the wait began; None where it is not
-             known: only an RLock knows its holder, and only with the GIL it can be asked.
+             known: only a Lock and an RLock know theirs, and only with the GIL it is asked.
     waits:   how many waits there were.
     total:   how many seconds they took together.
     longest: how many seconds the longest of them took.

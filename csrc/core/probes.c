@@ -14,8 +14,8 @@ fl_probe_wait_start_slow(fl_probed_wait *wait, fl_waiter *waiter)
     wait->key = waiter->key;
     wait->kind = waiter->kind;
     wait->since_ns = waiter->since_ns;
-    if (waiter->queued && waiter->kind == FL_FOR_RMUTEX) {
-        owner = fl_word_holder(fl_load_relaxed_u64((fl_atomic_u64 *)waiter->key));
+    if (waiter->queued && fl_waiter_is_for_lock(waiter)) {
+        owner = fl_word_thread(fl_load_relaxed_u64((fl_atomic_u64 *)waiter->key));
     }
     fl_bucket_unlock(bucket);
     wait->owner = owner ? fl_thread_ident(owner) : 0;

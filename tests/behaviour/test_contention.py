@@ -139,8 +139,9 @@ def test_objects_of_subclasses(kind: str) -> None:
     assert found.made.function == test_objects_of_subclasses.__qualname__
 
 
-def test_the_holder_of_an_rlock_is_known() -> None:
-    lock = pyfastlock.RLock()
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_the_holder_of_a_lock_is_known(kind: str) -> None:
+    lock = getattr(pyfastlock, kind)()
     taken, told = pyfastlock.Event(), pyfastlock.Event()
 
     def hold() -> None:
@@ -157,13 +158,13 @@ def test_the_holder_of_an_rlock_is_known() -> None:
         told.set()
         waiter.join()
         holder.join()
-    (call,) = of_kind(report, "RLock").calls
+    (call,) = of_kind(report, kind).calls
     if FREE_THREADED:
         assert call.holder is None
     else:
         line = hold.__code__.co_firstlineno + 3
         assert line_of(call.holder) == (HERE, line, hold.__qualname__)
-    assert of_kind(report, "RLock").made is None  # before the recording
+    assert of_kind(report, kind).made is None  # before the recording
 
 
 def test_a_condition_and_its_lock_are_told_apart() -> None:
