@@ -3,6 +3,7 @@
 #ifndef FL_WAITS_H
 #define FL_WAITS_H
 
+#include "core/blocker.h"
 #include "core/lot/waiter.h"
 #include "py/compat.h"
 
@@ -24,5 +25,10 @@ PyObject *fl_waits_list(void);
  * another exception where that cannot be made; 0 where the deadlock is over, and the thread can wait again.  Runs
  * Python code. */
 int fl_waits_raise_deadlock(PyObject *rlock, int64_t since_ns);
+
+/* What is done about the wait for an RLock, whose core is `rmutex`, that would last for ever.  Where deadlocks are
+ * reported it prints the text of the DeadlockError, by pyfastlock._waits.report.  Leaves no exception.  Runs Python
+ * code. */
+fl_deadlock_verdict fl_waits_judge(const void *rmutex, int64_t since_ns);
 
 #endif

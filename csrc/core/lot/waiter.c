@@ -18,6 +18,7 @@ fl_waiter_init(fl_waiter *waiter, bool keeps_place)
     waiter->gives_way = false;
     waiter->polling = false;
     waiter->deadlocked = false;
+    waiter->resigned = false;
     waiter->may_fail = false;
     waiter->kind = FL_FOR_NOTHING;
     waiter->deadline_ns = FL_DEADLINE_NEVER;
