@@ -42,7 +42,15 @@ process {pid} did not answer within {limit_s:g} seconds: its main thread runs no
 no lock of pyfastlock, but for one of the standard library, for the end of a thread, or in C code\
 """
 
-ENDED = "process {pid} has ended"
+FORBIDDEN = """\
+process {pid} cannot be asked: the permission is missing, which a debugger would need as well; try as
+the user that runs it, or as root\
+"""
+
+UNFIT = """\
+process {pid} cannot be asked: {error}
+(it has to be a program of Python {version}, as this command is)\
+"""
 
 INSTEAD = """\
 A program that has registered a signal prints its locks at that signal, whatever its threads do:
@@ -53,13 +61,16 @@ A program that has registered a signal prints its locks at that signal, whatever
 
 def dump(pid: int, limit_s: float = LIMIT_S) -> int:
     """Print the locks of the process, or on stderr why that cannot be.  Return the exit status."""
+    version = "{}.{}".format(*sys.version_info)
     remote_exec = getattr(sys, "remote_exec", None)
     if remote_exec is None:
-        version = "{}.{}".format(*sys.version_info)
         return _fail(f"Python {version} cannot ask a running program; 3.14 can", pid)
-    refusal = _refusal(pid)
-    if refusal:
-        return _fail(refusal, pid)
+    if pid == os.getpid():
+        return _fail(f"process {pid} is this command")
+    if not _is_alive(pid):
+        return _fail(f"there is no process {pid}")
+    if not _may_ask(pid):
+        return _fail(FORBIDDEN.format(pid=pid), pid)
     folder = tempfile.mkdtemp(prefix="pyfastlock-dump-")
     keeps = False
     try:
@@ -71,7 +82,7 @@ def dump(pid: int, limit_s: float = LIMIT_S) -> int:
             try:
                 remote_exec(pid, script.name)
             except (OSError, RuntimeError) as error:
-                return _fail(f"process {pid} cannot be asked: {error}", pid)
+                return _fail(UNFIT.format(pid=pid, error=error, version=version), pid)
             answer = _await(folder, pid, limit_s)
             if answer is None and _is_alive(pid):
                 script.seek(0)
@@ -82,7 +93,9 @@ def dump(pid: int, limit_s: float = LIMIT_S) -> int:
         if not keeps:
             shutil.rmtree(folder, ignore_errors=True)
     if answer is None:
-        return _fail(SILENT.format(pid=pid, limit_s=limit_s) if keeps else ENDED.format(pid=pid), pid)
+        if not keeps:
+            return _fail(f"process {pid} has ended")
+        return _fail(SILENT.format(pid=pid, limit_s=limit_s), pid)
     name, text = answer
     if name == "failure":
         return _fail(f"process {pid} failed to answer:\n{text}", pid)
@@ -90,23 +103,16 @@ def dump(pid: int, limit_s: float = LIMIT_S) -> int:
     return 0
 
 
-def _refusal(pid: int) -> "str | None":
-    """Why the process cannot be asked, where `sys.remote_exec` would not say it."""
-    if pid == os.getpid():
-        return f"process {pid} is this command"
-    if not _is_alive(pid):
-        return f"there is no process {pid}"
+def _may_ask(pid: int) -> bool:
+    """Whether the system lets us look into the process.  `sys.remote_exec` may not say so."""
     try:
         with open(f"/proc/{pid}/maps", "rb") as maps:
             maps.read(1)
     except PermissionError:
-        return (
-            f"process {pid} cannot be asked: the permission is missing, as for a debugger; "
-            "try as the user that runs it, or as root"
-        )
+        return False
     except OSError:
         pass  # a system without /proc
-    return None
+    return True
 
 
 def _is_alive(pid: int) -> bool:
@@ -147,6 +153,9 @@ def _await(folder: str, pid: int, limit_s: float) -> "tuple[str, str] | None":
         time.sleep(0.01)
 
 
-def _fail(why: str, pid: int) -> int:
-    print(f"pyfastlock: {why}\n{INSTEAD.format(pid=pid)}", file=sys.stderr)
+def _fail(why: str, pid: "int | None" = None) -> int:
+    """Say why; and what to do instead, where there is such a process."""
+    print(f"pyfastlock: {why}", file=sys.stderr)
+    if pid is not None:
+        print(INSTEAD.format(pid=pid), file=sys.stderr)
     return 1
