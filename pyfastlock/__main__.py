@@ -21,18 +21,19 @@ Run a Python program in which the locks of the threading module are pyfastlock's
   -V, --version  show the version and exit
 
 Everything after that is the program's.  Options of the interpreter, such as -X and -W, come before
--m pyfastlock.  These come before the program:
+-m pyfastlock.  These come after it:
 
-  --deadlocks=raise   a deadlock is an exception in one of its threads: the default
-  --deadlocks=report  a deadlock is printed on stderr, and its threads wait on
-  --deadlocks=off     nobody looks for deadlocks
+  --deadlocks=raise     a deadlock is an exception in one of its threads (default)
+  --deadlocks=report    a deadlock is printed on stderr, and its threads wait on
+  --deadlocks=off       nobody looks for deadlocks
   --dump-after=SECONDS  print after that time which threads wait for which locks
-  --dump-signal=SIGNAL  print it at each such signal, such as SIGUSR1
+  --dump-signal=SIGNAL  print it at each such signal, SIGUSR1 for example
 
-For each there is a variable of the environment, PYFASTLOCK_DUMP_AFTER and so on, for this command and
-for programs that import pyfastlock.  An option goes before its variable.
+Each has a variable of the environment, such as PYFASTLOCK_DUMP_AFTER, which programs that import
+pyfastlock obey, too.  An option goes before its variable.
 
-  dump PID       print which threads of a running program wait for which locks; Python 3.14 or newer
+  dump PID              print it of a running program of Python 3.14 or newer; a script with that
+                        name, whose only argument is a number, is ./dump
 """
 
 

@@ -93,6 +93,14 @@ def unregister(signum: int, /) -> bool:
     fault.  The counterpart of faulthandler.unregister.
     """
 
+def _is_main_interpreter() -> bool:
+    """Return whether this is the main interpreter.  For pyfastlock._settings."""
+
+def _set_deadlocks(mode: str, /) -> None:
+    """Say what is done about deadlocks, in the whole process: 'raise', 'report' or 'off'.
+    For pyfastlock._settings.
+    """
+
 def _set_patched(patched: object, /) -> None:
     """Say whether threading is patched: then the types of _thread and ours are the
     same to isinstance().  For patch() and unpatch().

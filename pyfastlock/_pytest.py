@@ -54,7 +54,8 @@ class Plugin:
     def pytest_configure(self) -> None:
         stack = ExitStack()
         self.config.add_cleanup(stack.close)
-        self.dump = stack.enter_context(tempfile.TemporaryFile())
+        self.dump = tempfile.TemporaryFile()  # noqa: SIM115
+        stack.callback(self.dump.close)
         self.stderr = os.dup(stderr_fileno())  # not what pytest makes of it during a test
         stack.callback(os.close, self.stderr)
         # Last of all, as pytest's own plugin calls nobody else.
@@ -63,7 +64,9 @@ class Plugin:
         stack.callback(self.put_hook_back)
 
     def pytest_report_header(self) -> str:
-        return f"pyfastlock: the locks of threading are those of pyfastlock {pyfastlock.__version__}"
+        return (
+            f"pyfastlock: the locks of threading are those of pyfastlock {pyfastlock.__version__}"
+        )
 
     # ---- deadlocks of other threads ----
 

@@ -3,6 +3,9 @@
 `sys.remote_exec` has the main thread of that program run a script, as soon as it polls for signals.
 It does so while it runs Python, and while it waits for a lock of ours.  A wait for a lock of the
 standard library, for the end of a thread, or in somebody's C code does not poll.
+
+The main thread may have left the queue of its lock to run the script.  So another thread answers, a
+moment later, when the main thread waits again.
 """
 
 import os
@@ -16,7 +19,8 @@ LIMIT_S = 5.0
 
 SCRIPT = """\
 def answer(folder):
-    import os, sys, traceback
+    import os, sys, time, traceback
+    time.sleep(0.02)
     pyfastlock = sys.modules.get("pyfastlock")
     name = "answer"
     with open(os.path.join(folder, "draft"), "w", encoding="utf-8") as file:
@@ -30,21 +34,21 @@ def answer(folder):
             traceback.print_exc(file=file)
     os.rename(file.name, os.path.join(folder, name))
 
-answer({folder!r})
-del answer
+import _thread
+_thread.start_new_thread(answer, ({folder!r},))
 """
 
 LATE_SCRIPT = "import shutil\nshutil.rmtree({folder!r}, ignore_errors=True)\n"
 """What a program runs that answers when nobody listens any more."""
 
 SILENT = """\
-process {pid} did not answer within {limit_s:g} seconds: its main thread runs no Python, and waits for
-no lock of pyfastlock, but for one of the standard library, for the end of a thread, or in C code\
+process {pid} did not answer within {limit_s:g} seconds: its main thread runs no Python, and waits
+for no lock of pyfastlock, but for one of the standard library, for the end of a thread, or in C\
 """
 
 FORBIDDEN = """\
-process {pid} cannot be asked: the permission is missing, which a debugger would need as well; try as
-the user that runs it, or as root\
+process {pid} cannot be asked: the permission is missing, which a debugger would need as well; try
+as the user that runs it, or as root\
 """
 
 UNFIT = """\

@@ -32,12 +32,11 @@ def _set_dump_after(value: str) -> None:
     _call(pyfastlock.dump_locks_later, seconds)
 
 
-_dump_signal: "int | None" = None
-"""The signal that a setting has registered."""
+_registered: "list[int]" = []
+"""The signal that a setting has registered, if one has."""
 
 
 def _set_dump_signal(value: str) -> None:
-    global _dump_signal
     import signal
 
     if value.isascii() and value.isdigit():
@@ -49,10 +48,10 @@ def _set_dump_signal(value: str) -> None:
             raise UnfitError("it is a signal's name, such as SIGUSR1, or its number")
         number = int(found)
     _call(pyfastlock.register, number)
-    if _dump_signal not in (None, number):
-        assert _dump_signal is not None
-        pyfastlock.unregister(_dump_signal)
-    _dump_signal = number
+    for old in _registered:
+        if old != number:
+            pyfastlock.unregister(old)
+    _registered[:] = [number]
 
 
 def _call(function: "Callable[[int], object] | Callable[[float], object]", value: float) -> None:
@@ -101,11 +100,13 @@ def use_options(arguments: "list[str]") -> None:
     """
     options = []
     while arguments and arguments[0].startswith("--"):
-        name, equals, value = arguments[0][2:].partition("=")
+        name, _, value = arguments[0][2:].partition("=")
         if name not in SETTINGS:
             break
         if not value:
-            raise UnfitError(f"argument expected for the --{name} option: --{name}={SETTINGS[name][0]}")
+            raise UnfitError(
+                f"argument expected for the --{name} option: --{name}={SETTINGS[name][0]}"
+            )
         options.append((name, value))
         del arguments[0]
     for name, value in options:

@@ -192,7 +192,7 @@ def report(raw: "list[Raw]") -> None:
 
 def _stderr_fileno() -> int:
     try:
-        return int(sys.stderr.fileno())  # type: ignore[union-attr]
+        return int(sys.stderr.fileno())
     except Exception:
         return 2
 

@@ -33,10 +33,10 @@
  *     never release.  Whoever queues for its mutex finds out when it looks; whoever is queued already is taken out by
  *     the end of the thread.  Of the two that do both at once, one sees the other, as in D2.  Such a wait fails also
  *     where it may not fail in a cycle: nobody else could end it.
- * D7  A deadlock may be told only (`judge` of the blocker), and the threads wait on.  The victim tells it while it is out
- *     of its queue, and *resigns*: it queues anew, and from then on its waiter is stuck for no look.  An edge is part of
- *     one cycle at most, so no look finds that cycle again, whoever looks and however often.  A resigned wait is in no
- *     deadlock that comes later either.
+ * D7  A deadlock may be told only (`judge` of the blocker), and the threads wait on.  The victim tells it while it is
+ *     out of its queue, and *resigns*: it queues anew, and from then on its waiter is stuck for no look.  An edge is
+ *     part of one cycle at most, so no look finds that cycle again, whoever looks and however often.  A resigned wait
+ *     is in no deadlock that comes later either.
  *
  * What the mutex of a queued waiter's bucket guards: the waiter, and with it the word that it waits for, which its
  * caller keeps alive. */

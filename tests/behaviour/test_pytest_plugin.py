@@ -99,7 +99,9 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     (folder / "test_it.py").write_text(source)
     (folder / "pytest.ini").write_text("[pytest]\n")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "PYFASTLOCK"))}
+    environment = {
+        k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "PYFASTLOCK"))
+    }
     return subprocess.run(
         [
             *(sys.executable, "-P", "-m", "pytest", "-rA", *options),
@@ -122,7 +124,9 @@ def outcomes(output: str) -> dict[str, str]:
 
 def section(output: str, name: str) -> str:
     """What the output says of a test that failed."""
-    found = re.search(rf"^_+ {name} _+$(.*?)(?=^(?:_{{9}}|={{9}}))", output, re.M | re.S)
+    found = re.search(
+        rf"^_+ {name} _+$(.*?)(?=^(?:_{{9}}|={{9}}))", output, re.MULTILINE | re.DOTALL
+    )
     assert found, output
     return found[1]
 
@@ -136,7 +140,9 @@ CYCLE = re.compile(
 
 def test_the_option(tmp_path: Path) -> None:
     # faulthandler's own timeout prints stacks; the locks come before them.
-    done = run(tmp_path, TESTS.replace("{long}", "0.7"), "--pyfastlock", "-ofaulthandler_timeout=0.5")
+    done = run(
+        tmp_path, TESTS.replace("{long}", "0.7"), "--pyfastlock", "-ofaulthandler_timeout=0.5"
+    )
     output = done.stdout
     assert outcomes(output) == {
         "test_own_thread": "FAILED",
@@ -150,7 +156,12 @@ def test_the_option(tmp_path: Path) -> None:
     }, output + done.stderr
     assert done.returncode == 1
     assert f"are those of pyfastlock {pyfastlock.__version__}" in output
-    for name in ("test_own_thread", "test_other_thread", "ERROR at setup of test_setup", "test_both"):
+    for name in (
+        "test_own_thread",
+        "test_other_thread",
+        "ERROR at setup of test_setup",
+        "test_both",
+    ):
         assert CYCLE.search(section(output, name)), section(output, name)
     assert "DeadlockError in thread the other\nTraceback" in section(output, "test_other_thread")
     assert "its own fault" in section(output, "test_both")
@@ -158,7 +169,9 @@ def test_the_option(tmp_path: Path) -> None:
     assert "PytestUnhandledThreadExceptionWarning" in output  # of the other exception
     assert output.count("ZeroDivisionError") < 4
 
-    wait = re.search(r"^Thread (0x\w+) waiting .* for <pyfastlock.Lock at ", done.stderr, re.M)
+    wait = re.search(
+        r"^Thread (0x\w+) waiting .* for <pyfastlock.Lock at ", done.stderr, re.MULTILINE
+    )
     assert wait, done.stderr
     assert f"\nThread {wait[1]} " in done.stderr[wait.end() :]  # and where it stands
 
@@ -182,7 +195,7 @@ def test_hangs():
         r"Timeout .*\n1 thread waits for an object of pyfastlock\n"
         r"Thread 0x\w+ waiting \S+ s for <pyfastlock.Lock at 0x\w+>$",
         told,
-        re.M,
+        re.MULTILINE,
     ), told
 
 
