@@ -103,8 +103,8 @@ DEADLOCK_BUGS = [
     Bug(
         "a notified waiter does not count among those who wait for an owner that has ended",
         DEADLOCK,
-        "            if (is_stuck(waiter)) {",
-        "            if (is_stuck(waiter) && !waiter->notified) {",
+        "            if (is_looked_at(waiter)) {",
+        "            if (is_looked_at(waiter) && !waiter->notified) {",
         "deadlock-orphan",
     ),
     Bug(
