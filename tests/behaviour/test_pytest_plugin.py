@@ -141,7 +141,7 @@ CYCLE = re.compile(
 def test_the_option(tmp_path: Path) -> None:
     # faulthandler's own timeout prints stacks; the locks come before them.
     done = run(
-        tmp_path, TESTS.replace("{long}", "0.7"), "--pyfastlock", "-ofaulthandler_timeout=0.5"
+        tmp_path, TESTS.replace("{long}", "0.6"), "--pyfastlock", "-ofaulthandler_timeout=0.4"
     )
     output = done.stdout
     assert outcomes(output) == {
