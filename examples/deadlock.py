@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 
-balance = 100
+balance = {"alice": 100}
 balance_lock = threading.RLock()
 
 
@@ -17,7 +17,7 @@ class ShowBalance(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         with balance_lock:
-            record.balance = balance
+            record.balance = dict(balance)
 
 
 log = logging.getLogger("bank")
@@ -26,10 +26,9 @@ log.addHandler(ShowBalance())
 
 
 def transfer() -> None:
-    global balance
     for _ in range(20):
         with balance_lock:
-            balance -= 1
+            balance["alice"] -= 1
             time.sleep(0.005)
             log.info("a transfer")  # waits for the handler's lock
 
