@@ -224,12 +224,17 @@ def test_an_option_goes_before_its_variable() -> None:
 
 
 ORPHANED = """
-import os, pyfastlock, sys, threading, time
-sys.stderr = {stderr}
+import os, pyfastlock, signal, sys, threading, time
 condition = pyfastlock.Condition()
+failures = []
+sys.unraisablehook = failures.append
+def fail(*_):
+    raise KeyError
+signal.signal(signal.SIGUSR1, fail)
+{before}
 def ends():
     condition.acquire()
-    condition.notify()
+    {wake}
 def watch():
     while not pyfastlock.waits():
         time.sleep(0.001)
@@ -239,7 +244,7 @@ def watch():
     while not pyfastlock.deadlocks():
         time.sleep(0.001)
     time.sleep(0.1)  # in which nothing is told again
-    print(len(pyfastlock.deadlocks()), flush=True)
+    print(len(pyfastlock.deadlocks()), len(failures), flush=True)
     os._exit(0)
 threading.Thread(target=watch).start()
 with condition:
@@ -247,12 +252,27 @@ with condition:
 """
 
 
-@pytest.mark.parametrize("stderr", ["None", "open('/dev/null', 'w')"])
-def test_a_condition_waits_on(stderr: str) -> None:
-    """Also where sys.stderr is none, and where it is another file."""
-    told = run("-c", ORPHANED.format(stderr=stderr), PYFASTLOCK_DEADLOCKS="report")
-    assert told.stdout == "1\n", told
-    assert told.stderr.count("has ended") == (stderr == "None")
+@pytest.mark.parametrize(
+    ("before", "wake", "reports", "failures"),
+    [
+        ("sys.stderr = None", "condition.notify()", 1, 0),
+        ("sys.stderr = open('/dev/null', 'w')", "condition.notify()", 0, 0),
+        ("os.close(2)", "condition.notify()", 0, 1),
+        ("", "os.kill(os.getpid(), signal.SIGUSR1)", 1, 0),
+    ],
+    ids=["no stderr", "another stderr", "a closed stderr", "after an exception"],
+)
+def test_a_condition_waits_on(before: str, wake: str, reports: int, failures: int) -> None:
+    """Nobody has its lock any more, so it cannot be taken back."""
+    told = run("-c", ORPHANED.format(before=before, wake=wake), PYFASTLOCK_DEADLOCKS="report")
+    assert told.stdout == f"1 {failures}\n", told
+    assert told.stderr.count("has ended") == reports, told
+
+
+@pytest.mark.parametrize("value", [1, "\udc80"])
+def test_the_switch_takes_text(value: object) -> None:
+    with pytest.raises((TypeError, UnicodeEncodeError)):
+        _core._set_deadlocks(value)  # type: ignore[arg-type]
 
 
 # ---- the dump ----
