@@ -6,6 +6,20 @@ DEADLOCK = "core/deadlock.c"
 
 DEADLOCK_BUGS = [
     Bug(
+        "a wait whose deadlock has been told is looked at again",
+        "core/lockable.c",
+        "    waiter->resigned = verdict == FL_DEADLOCK_IS_TOLD;\n",
+        "    waiter->resigned = false;\n",
+        "deadlock-told",
+    ),
+    Bug(
+        "a wait whose deadlock has been told is an edge for others",
+        DEADLOCK,
+        "    return is_stuck(waiter) && !waiter->resigned;",
+        "    return is_stuck(waiter);",
+        "deadlock-told",
+    ),
+    Bug(
         "nobody looks whether a wait can end",
         "core/rmutex.c",
         ".mark_parked = mark_parked, .look = fl_deadlock_look}",
