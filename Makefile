@@ -47,7 +47,7 @@ FLAGS_address := -fsanitize=address,undefined -static-libubsan -Wl,-Bsymbolic
 FLAGS_thread := -fsanitize=thread
 COMPILER := $(CC) $(if $(SANITIZER),-g -fno-omit-frame-pointer $(FLAGS_$(SANITIZER)))
 CONTENTS := $(shell find csrc pyfastlock -name '*.[ch]' -o -name '*.py' -o -name '*.pyi') \
-	pyproject.toml setup.py MANIFEST.in README.md LICENSE
+	pytest_pyfastlock.py pyproject.toml setup.py MANIFEST.in README.md LICENSE
 
 # Nothing of the checkout gets onto sys.path, in a test's subprocess neither: `import pyfastlock` finds the wheel.
 PYTEST = PYTHONSAFEPATH=1 $(BIN)/python -m pytest

@@ -1,5 +1,6 @@
 /* pyfastlock._core: the module, its state and its functions. */
 
+#include "core/deadlock.h"
 #include "core/fork.h"
 #include "platform/probe.h"
 #include "py/block.h"
@@ -139,9 +140,44 @@ module_read_contention(PyObject *module, PyObject *stop)
     return stops < 0 ? NULL : fl_contention_read(PyModule_GetState(module), stops);
 }
 
+PyDoc_STRVAR(set_deadlocks_doc,
+             "_set_deadlocks($module, mode, /)\n"
+             "--\n"
+             "\n"
+             "Say what is done about deadlocks, in the whole process: 'raise', 'report' or 'off'.\n"
+             "For pyfastlock._settings.");
+
+static PyObject *
+module_set_deadlocks(PyObject *Py_UNUSED(module), PyObject *wish)
+{
+    const char *name = PyUnicode_AsUTF8(wish);
+    if (name == NULL) {
+        return NULL;
+    }
+    fl_deadlock_mode mode = strcmp(name, "off") == 0      ? FL_DEADLOCKS_OFF
+                            : strcmp(name, "report") == 0 ? FL_DEADLOCKS_REPORT
+                                                          : FL_DEADLOCKS_RAISE;
+    fl_deadlock_set_mode(mode);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(is_main_doc,
+             "_is_main_interpreter($module, /)\n"
+             "--\n"
+             "\n"
+             "Return whether this is the main interpreter.  For pyfastlock._settings.");
+
+static PyObject *
+module_is_main(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(PyInterpreterState_Get() == PyInterpreterState_Main());
+}
+
 static PyMethodDef module_methods[] = {
+    {"_is_main_interpreter", module_is_main, METH_NOARGS, is_main_doc},
     {"_name", module_name, METH_O, name_doc},
     {"_read_contention", module_read_contention, METH_O, read_contention_doc},
+    {"_set_deadlocks", module_set_deadlocks, METH_O, set_deadlocks_doc},
     {"_set_name", FL_FASTCALL(module_set_name), METH_FASTCALL, set_name_doc},
     {"_set_patched", module_set_patched, METH_O, set_patched_doc},
     {"_start_contention", module_start_contention, METH_NOARGS, start_contention_doc},
@@ -261,7 +297,7 @@ module_exec(PyObject *module)
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
-    if (fl_py_block_init() < 0 || init_state(module, state) < 0) {
+    if (fl_py_block_init(fl_waits_judge) < 0 || init_state(module, state) < 0) {
         return -1;
     }
     fl_dump_functions_init();

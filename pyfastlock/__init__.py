@@ -6,6 +6,8 @@ docs/differences.md says which.  Importing this package changes nothing anywhere
 does.
 """
 
+from os import environ as _environ
+
 from pyfastlock._contention import (
     Contention,
     ContentionReport,
@@ -72,3 +74,10 @@ __all__ = [
     "unregister",
     "waits",
 ]
+
+# A look at each name: some microseconds.  What uses them is imported where one is there.
+_VARIABLES = ("PYFASTLOCK_DEADLOCKS", "PYFASTLOCK_DUMP_AFTER", "PYFASTLOCK_DUMP_SIGNAL")
+if any(name in _environ for name in _VARIABLES):
+    from pyfastlock import _settings
+
+    _settings.use_environment()

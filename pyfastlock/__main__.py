@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from pyfastlock import __version__, _run
+from pyfastlock import __version__, _run, _settings
 from pyfastlock._patch import patch
 
 USAGE = """\
-usage: python -m pyfastlock [-m module | -c command | script | -] [args...]
+usage: python -m pyfastlock [options] [-m module | -c command | script | -] [args...]
+       python -m pyfastlock dump PID
 
 Run a Python program in which the locks of the threading module are pyfastlock's.
 
@@ -20,15 +21,36 @@ Run a Python program in which the locks of the threading module are pyfastlock's
   -V, --version  show the version and exit
 
 Everything after that is the program's.  Options of the interpreter, such as -X and -W, come before
--m pyfastlock.
+-m pyfastlock.  These come after it:
+
+  --deadlocks=raise     a deadlock is an exception in one of its threads (default)
+  --deadlocks=report    a deadlock is printed on stderr, and its threads wait on
+  --deadlocks=off       nobody looks for deadlocks
+  --dump-after=SECONDS  print after that time which threads wait for which locks
+  --dump-signal=SIGNAL  print it at each such signal, SIGUSR1 for example
+
+Each has a variable of the environment, such as PYFASTLOCK_DUMP_AFTER, which programs that import
+pyfastlock obey, too.  An option goes before its variable.
+
+  dump PID              print it of a running program of Python 3.14 or newer; a script with that
+                        name, whose only argument is a number, is ./dump
 """
 
 
 def main() -> None:
     """Read the arguments, patch, and run the program."""
-    if len(sys.argv) < 2:
+    arguments = sys.argv[1:]
+    if len(arguments) == 2 and arguments[0] == "dump" and _is_pid(arguments[1]):
+        from pyfastlock import _remote
+
+        raise SystemExit(_remote.dump(int(arguments[1])))
+    try:
+        _settings.use_options(arguments)
+    except _settings.UnfitError as error:
+        _refuse(str(error))
+    if not arguments:
         _refuse("no program to run")
-    first, rest = sys.argv[1], sys.argv[2:]
+    first, rest = arguments[0], arguments[1:]
     if first in ("-h", "--help"):
         print(USAGE, end="")
     elif first in ("-V", "--version"):
@@ -49,6 +71,11 @@ def main() -> None:
     else:
         patch()
         _run.path(first, rest)
+
+
+def _is_pid(argument: str) -> bool:
+    """Whether `dump` and this argument alone are the command, and not a script and its argument."""
+    return argument.isascii() and argument.isdigit()
 
 
 def _refuse(why: str) -> None:

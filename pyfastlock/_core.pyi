@@ -94,6 +94,14 @@ def unregister(signum: int, /) -> bool:
     fault.  The counterpart of faulthandler.unregister.
     """
 
+def _is_main_interpreter() -> bool:
+    """Return whether this is the main interpreter.  For pyfastlock._settings."""
+
+def _set_deadlocks(mode: str, /) -> None:
+    """Say what is done about deadlocks, in the whole process: 'raise', 'report' or 'off'.
+    For pyfastlock._settings.
+    """
+
 def _name(primitive: object, /) -> str | None:
     """Return the name that set_name() gave to the object, or None.  Runs no Python code."""
 

@@ -3,6 +3,7 @@
 The C code has a list of all waits (csrc/types/waits.h).  Here they get the names of their threads.
 """
 
+import os
 import sys
 import types
 
@@ -238,6 +239,37 @@ def edge_text(wait: Wait, fate: int = LIVES) -> str:
         f" whose owner, {owner}, did not come along in the fork",
     )[fate]
     return f"{thread_text(wait.thread, wait.name)} waits for {lock_text(wait.lock)}{held}"
+
+
+_reporting: "set[int]" = set()
+"""Threads that are in report()."""
+
+
+def report(raw: "list[Raw]") -> None:
+    """Print the text of the DeadlockError on stderr, if there is one: the caller's wait goes on.
+
+    It goes to the file descriptor, past sys.stderr's own code: that may want a lock that a thread
+    of the deadlock holds.
+    """
+    me = raw[0][0]
+    if me in _reporting:  # in the call of fileno() below
+        return
+    _reporting.add(me)
+    try:
+        error = deadlock_error(raw)
+        told = "" if error is None else f"pyfastlock: deadlock\n{error}\n"
+        text = told.encode(errors="backslashreplace")
+        while text:
+            text = text[os.write(_stderr_fileno(), text) :]
+    finally:
+        _reporting.discard(me)
+
+
+def _stderr_fileno() -> int:
+    try:
+        return int(sys.stderr.fileno())
+    except Exception:
+        return 2
 
 
 def deadlock_error(raw: "list[Raw]") -> "DeadlockError | None":

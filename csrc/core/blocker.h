@@ -14,6 +14,13 @@
 
 typedef struct fl_blocker fl_blocker;
 
+/* What is done about a wait that would last for ever. */
+typedef enum {
+    FL_DEADLOCK_FAILS,   /* it ends, in vain */
+    FL_DEADLOCK_IS_OVER, /* it goes on: the deadlock has been broken meanwhile */
+    FL_DEADLOCK_IS_TOLD, /* it goes on, and nobody looks at it again */
+} fl_deadlock_verdict;
+
 struct fl_blocker {
     /* Runs what is pending.  Called attached: before the first sleep of a wait, after every interruption, and before a
      * thread that has tried a lock in vain queues for it anew.  False gives the wait up.  It may run any code, and so
@@ -40,6 +47,10 @@ struct fl_blocker {
 
     /* Whether the wait may end because it would last for ever (core/deadlock.h). */
     bool may_fail;
+
+    /* Asked, attached, when the wait for `lock` since `since_ns` would last for ever.  May run any code.  NULL: such
+     * waits fail. */
+    fl_deadlock_verdict (*judge)(const void *lock, int64_t since_ns);
 
     /* Which runtime the thread waits in, where a process has several. */
     const void *runtime;
@@ -84,6 +95,13 @@ static inline bool
 fl_blocker_may_fail(const fl_blocker *blocker)
 {
     return blocker == NULL || blocker->may_fail;
+}
+
+/* What is done about the wait for `lock`, which would last for ever. */
+static inline fl_deadlock_verdict
+fl_blocker_judge(const fl_blocker *blocker, const void *lock, int64_t since_ns)
+{
+    return blocker && blocker->judge ? blocker->judge(lock, since_ns) : FL_DEADLOCK_FAILS;
 }
 
 /* The runtime that the thread waits in; NULL without one. */

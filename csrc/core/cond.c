@@ -193,7 +193,7 @@ wait_as(fl_cond *cond, fl_cond_lock lock, fl_waiter *waiter, int64_t deadline_ns
         waiter->since_ns = 0;
     }
     fl_lock_result back = FL_LOCK_DEADLOCK;
-    if (waited != FL_WAIT_DEADLOCKED) {
+    if (waited != FL_WAIT_DEADLOCKED || fl_lock_bears_deadlock(lock.lock, waiter, blocker_back)) {
         back = fl_lock_wait_as(&lock.ops->wait, lock.lock, waiter, FL_DEADLINE_NEVER, blocker_back);
     }
     if (back == FL_LOCK_DEADLOCK) {

@@ -9,13 +9,30 @@
 #include "core/thread.h"
 #include "platform/clock.h"
 
-static bool is_off; /* set once, by fl_deadlock_init */
+static fl_atomic_u32 current_mode; /* a fl_deadlock_mode */
+
+void
+fl_deadlock_set_mode(fl_deadlock_mode mode)
+{
+    fl_store_relaxed_u32(&current_mode, mode);
+}
+
+fl_deadlock_mode
+fl_deadlock_get_mode(void)
+{
+    return (fl_deadlock_mode)fl_load_relaxed_u32(&current_mode);
+}
 
 void
 fl_deadlock_init(void)
 {
     const char *wish = getenv("PYFASTLOCK_DEADLOCKS");
-    is_off = wish && strcmp(wish, "off") == 0;
+    if (wish && strcmp(wish, "off") == 0) {
+        fl_deadlock_set_mode(FL_DEADLOCKS_OFF);
+    }
+    else if (wish && strcmp(wish, "report") == 0) {
+        fl_deadlock_set_mode(FL_DEADLOCKS_REPORT);
+    }
 }
 
 /* ---- one edge; under the mutex of the waiter's bucket ---- */
@@ -24,6 +41,13 @@ static bool
 is_stuck(const fl_waiter *waiter)
 {
     return fl_waiter_is_for_lock(waiter) && (waiter->notified || waiter->deadline_ns == FL_DEADLINE_NEVER);
+}
+
+/* Whether a look goes by it (D9). */
+static bool
+is_looked_at(const fl_waiter *waiter)
+{
+    return is_stuck(waiter) && !waiter->resigned;
 }
 
 /* The owner of what the waiter is queued for; 0 where that is free, and a thread is on its way to it, and where its
@@ -64,7 +88,7 @@ step_into(fl_bucket *bucket, uint64_t thread)
     bool stays = standing && fl_load_relaxed_ptr(&standing->bucket) == bucket;
     const fl_waiter *waiter = stays ? standing->waiter : NULL;
     fl_thread_unlock_registry();
-    uint64_t owner = waiter && is_stuck(waiter) ? owner_of(waiter) : 0;
+    uint64_t owner = waiter && is_looked_at(waiter) ? owner_of(waiter) : 0;
     fl_bucket_unlock(bucket);
     return owner;
 }
@@ -95,13 +119,20 @@ first_step(const fl_waiter *waiter)
     return standing ? step_into(bucket, owner) : GONE;
 }
 
-/* Returns the waiter with which the thread is stuck, NULL where it is not.  With everything locked. */
+/* Returns the waiter with which the thread stands, NULL where it does not.  With everything locked. */
+static fl_waiter *
+waiter_of(uint64_t thread)
+{
+    fl_standing *standing = fl_thread_find_standing(thread);
+    return standing && fl_load_relaxed_ptr(&standing->bucket) ? standing->waiter : NULL;
+}
+
+/* The same for a look: NULL also where the thread is not stuck. */
 static fl_waiter *
 stuck_waiter_of(uint64_t thread)
 {
-    fl_standing *standing = fl_thread_find_standing(thread);
-    fl_waiter *waiter = standing && fl_load_relaxed_ptr(&standing->bucket) ? standing->waiter : NULL;
-    return waiter && is_stuck(waiter) ? waiter : NULL;
+    fl_waiter *waiter = waiter_of(thread);
+    return waiter && is_looked_at(waiter) ? waiter : NULL;
 }
 
 static uint64_t
@@ -247,7 +278,7 @@ take_orphans_out(void *arg, fl_bucket *bucket)
         }
         for (fl_waiter *waiter = head, *next; waiter; waiter = next) {
             next = waiter->next;
-            if (is_stuck(waiter)) {
+            if (is_looked_at(waiter)) {
                 take_victim_out(waiter);
                 waiter->next = ctx->victims;
                 ctx->victims = waiter;
@@ -264,7 +295,7 @@ fl_deadlock_thread_ended(uint64_t serial)
     enum { FEW = 32 };
     const void *buckets[FEW];
     orphans ctx = {.owner = serial};
-    if (is_off) {
+    if (fl_deadlock_get_mode() == FL_DEADLOCKS_OFF) {
         return;
     }
     fl_thread_lock_registry();
@@ -293,7 +324,7 @@ fl_deadlock_thread_ended(uint64_t serial)
 bool
 fl_deadlock_look(fl_waiter *waiter)
 {
-    if (is_off) {
+    if (fl_deadlock_get_mode() == FL_DEADLOCKS_OFF || waiter->resigned) {
         return false;
     }
     uint64_t next = first_step(waiter);
@@ -335,7 +366,7 @@ fl_deadlock_owner(const fl_waiter *waiter)
 bool
 fl_deadlock_is_edge(const fl_waiter *waiter)
 {
-    return stuck_waiter_of(waiter->thread) == waiter && owner_of(waiter) != 0;
+    return waiter_of(waiter->thread) == waiter && is_stuck(waiter) && owner_of(waiter) != 0;
 }
 
 bool

@@ -44,6 +44,10 @@
  * D8  Who waits for a plain mutex of which it has a scoped hold itself is a cycle of one thread.  The look sees the
  *     owner without the bucket's mutex, so it may be a hand-off to the waiter; with everything locked the waiter is in
  *     no queue then.
+ * D9  A deadlock may be told only (`judge` of the blocker), and the threads wait on.  The victim tells it while it is
+ *     out of its queue, and *resigns*: it queues anew, and from then on its waiter is stuck for no look.  An edge is
+ *     part of one cycle at most, so no look finds that cycle again, whoever looks and however often.  A resigned wait
+ *     is in no deadlock that comes later either.
  *
  * What the mutex of a queued waiter's bucket guards: the waiter, and with it the word that it waits for, which its
  * caller keeps alive. */
@@ -57,8 +61,20 @@
 
 #include "core/lot/waiter.h"
 
-/* Switches the looks on; off where the environment has PYFASTLOCK_DEADLOCKS=off.  For the setting up. */
+/* What is done about deadlocks. */
+typedef enum {
+    FL_DEADLOCKS_RAISE,  /* they are looked for, and end a wait */
+    FL_DEADLOCKS_REPORT, /* they are looked for, and told: the runtime's judge() has to see to that */
+    FL_DEADLOCKS_OFF,    /* nobody looks */
+} fl_deadlock_mode;
+
+/* Takes the mode from PYFASTLOCK_DEADLOCKS in the environment: report or off; anything else means raise.  For the
+ * setting up. */
 void fl_deadlock_init(void);
+
+/* May be changed at any time.  A look that has begun goes by what was there before. */
+void fl_deadlock_set_mode(fl_deadlock_mode mode);
+fl_deadlock_mode fl_deadlock_get_mode(void);
 
 /* For a thread that has queued the stuck waiter for a mutex and is about to sleep; it is detached and holds
  * no mutex of the core.  Returns true if it has taken the waiter out, which is idle then, and `deadlocked`.  May take

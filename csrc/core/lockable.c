@@ -50,6 +50,15 @@ fl_lock_enqueue(const fl_wait_ops *ops, void *lock, fl_waiter *waiter)
     return fl_lot_enqueue(waiter, lock, has_to_wait, &wish);
 }
 
+bool
+fl_lock_bears_deadlock(const void *lock, fl_waiter *waiter, const fl_blocker *blocker)
+{
+    fl_deadlock_verdict verdict = fl_blocker_judge(blocker, lock, waiter->since_ns);
+    waiter->deadlocked = false;
+    waiter->resigned = verdict == FL_DEADLOCK_IS_TOLD;
+    return verdict != FL_DEADLOCK_FAILS;
+}
+
 /* Calls poll(), queues and sleeps once.  FL_LOCK_BUSY does not end the wait: the lock is to be tried now, or the waiter
  * was handed it.
  *
@@ -74,7 +83,7 @@ wait_once(lock_wish *wish, int64_t deadline_ns, fl_blocker *blocker)
         case FL_WAIT_GIVEN_UP:
             return FL_LOCK_GIVEN_UP;
         case FL_WAIT_DEADLOCKED:
-            return FL_LOCK_DEADLOCK;
+            return fl_lock_bears_deadlock(wish->lock, wish->waiter, blocker) ? FL_LOCK_BUSY : FL_LOCK_DEADLOCK;
         case FL_WAIT_UNPARKED:
         case FL_WAIT_INTERRUPTED:
             break;

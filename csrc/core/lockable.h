@@ -103,6 +103,10 @@ fl_lock_wait_fn fl_lock_give_way;
 fl_lock_result fl_lock_wait_as(const fl_wait_ops *ops, void *lock, fl_waiter *waiter, int64_t deadline_ns,
                                fl_blocker *blocker);
 
+/* For a waiter that was taken out of the queue of `lock` as `deadlocked`; its thread is attached.  Returns whether the
+ * wait goes on (D9).  Runs what the blocker's judge() runs. */
+bool fl_lock_bears_deadlock(const void *lock, fl_waiter *waiter, const fl_blocker *blocker);
+
 /* Returns how long the queued waiter has waited for the lock.  For a release, under the bucket's mutex. */
 int64_t fl_lock_waited_ns(const fl_waiter *waiter);
 

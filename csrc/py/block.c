@@ -46,6 +46,8 @@ poll_signals(fl_blocker *base)
     return PyErr_CheckSignals() == 0 && can_end(base);
 }
 
+static fl_py_judge_fn *judge; /* set with the module's first execution, always to the same function */
+
 static FL_THREAD_LOCAL int musts; /* how often the calling thread is in fl_py_must_get(true) */
 
 void
@@ -64,6 +66,7 @@ fl_py_blocker_init(fl_py_blocker *blocker, int64_t deadline_ns)
         .interruptible = fl_thread_is_main(),
         .timed = deadline_ns != FL_DEADLINE_NEVER,
         .may_fail = musts == 0,
+        .judge = judge,
         .runtime = PyInterpreterState_Get(),
     };
     blocker->tstate = NULL;
@@ -79,6 +82,7 @@ fl_py_blocker_init_uninterruptible(fl_py_blocker *blocker)
         .interruptible = false,
         .timed = false,
         .may_fail = false,
+        .judge = judge,
         .runtime = PyInterpreterState_Get(),
     };
     blocker->tstate = NULL;
@@ -183,8 +187,9 @@ is_attached(void)
 }
 
 int
-fl_py_block_init(void)
+fl_py_block_init(fl_py_judge_fn *judge_deadlock)
 {
+    judge = judge_deadlock;
     fl_attached_check = is_attached;
     if (FL_HAS_GIL) {
         fl_spin_set_exclusive_runtime();

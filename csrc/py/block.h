@@ -8,6 +8,8 @@
 #include "core/lockable.h"
 #include "py/compat.h"
 
+typedef fl_deadlock_verdict fl_py_judge_fn(const void *lock, int64_t since_ns);
+
 /* What the core asks of Python around a sleep.  It lies on the stack of the thread that waits. */
 typedef struct {
     fl_blocker base;
@@ -60,8 +62,9 @@ void fl_py_pause(void);
 /* Detaches, and calls `work` with `arg`, which may block, and touches nothing of the runtime. */
 void fl_py_detached(void (*work)(void *arg), void *arg);
 
-/* Tells the core which thread runs signal handlers, and whether there is a GIL.  For the module's execution.  Returns
- * 0, or -1 with an exception.  May run Python code: it imports modules. */
-int fl_py_block_init(void);
+/* Tells the core which thread runs signal handlers, and whether there is a GIL.  For the module's execution.  `judge`
+ * is asked, attached, about waits that would last for ever: see fl_blocker.  It may run Python code.  Returns 0, or -1
+ * with an exception.  May run Python code: it imports modules. */
+int fl_py_block_init(fl_py_judge_fn *judge);
 
 #endif

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/rmutex.h"
+#include "core/lock_word.h"
 #include "core/thread.h"
 #include "platform/clock.h"
 #include "types/contention_records.h"
@@ -68,7 +68,8 @@ name_of_kind(const fl_state *state, PyObject *object, fl_wait_kind kind)
 static uint64_t
 holder_of(PyObject *object, fl_wait_kind kind)
 {
-    uint64_t owner = kind == FL_FOR_RMUTEX ? fl_rmutex_owner(fl_rlock_core(object)) : 0;
+    bool is_lock = kind == FL_FOR_MUTEX || kind == FL_FOR_RMUTEX;
+    uint64_t owner = is_lock ? fl_word_thread(fl_load_relaxed_u64(fl_lock_word(object))) : 0;
     return owner ? fl_thread_ident(owner) : 0;
 }
 

@@ -229,26 +229,60 @@ find_deadlock(copies *list, PyObject *lock, int64_t since_ns)
     }
 }
 
-int
-fl_waits_raise_deadlock(PyObject *lock, int64_t since_ns)
+/* What `function` of pyfastlock._waits makes of the waits.  Returns 1 with a result; 0 where there is no deadlock any
+ * more; -1 with an exception. */
+static int
+call_with_deadlock(const char *function, PyObject *lock, int64_t since_ns, PyObject **result)
 {
     copies list = {.runtime = PyInterpreterState_Get()};
     int found = find_deadlock(&list, lock, since_ns);
     if (found == 1) {
         PyObject *waits = as_python(&list);
-        PyObject *make = waits ? PyMapping_GetItemString(fl_state_of(lock)->waits, "deadlock_error") : NULL;
-        PyObject *error = make ? PyObject_CallOneArg(make, waits) : NULL;
-        found = -1;
-        if (error == Py_None) {
-            found = FL_WAITS_DOUBTFUL;
-        }
-        else if (error) {
-            PyErr_SetObject((PyObject *)Py_TYPE(error), error);
-        }
-        Py_XDECREF(error);
-        Py_XDECREF(make);
+        PyObject *callable = waits ? PyMapping_GetItemString(fl_state_of(lock)->waits, function) : NULL;
+        *result = callable ? PyObject_CallOneArg(callable, waits) : NULL;
+        Py_XDECREF(callable);
         Py_XDECREF(waits);
+        found = *result ? 1 : -1;
     }
     discard(&list);
     return found;
+}
+
+int
+fl_waits_raise_deadlock(PyObject *lock, int64_t since_ns)
+{
+    PyObject *error;
+    int found = call_with_deadlock("deadlock_error", lock, since_ns, &error);
+    if (found != 1) {
+        return found;
+    }
+    bool is_doubtful = error == Py_None;
+    if (!is_doubtful) {
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+    }
+    Py_DECREF(error);
+    return is_doubtful ? FL_WAITS_DOUBTFUL : -1;
+}
+
+/* An exception of the caller's is left as it is: the wait may be one that takes a lock back after it. */
+fl_deadlock_verdict
+fl_waits_judge(const void *mutex, int64_t since_ns)
+{
+    if (fl_deadlock_get_mode() != FL_DEADLOCKS_REPORT) {
+        return FL_DEADLOCK_FAILS;
+    }
+    PyObject *kept = fl_take_exception();
+    PyObject *lock = fl_lock_of(mutex);
+    PyObject *told;
+    int found = call_with_deadlock("report", lock, since_ns, &told);
+    if (found == 1) {
+        Py_DECREF(told);
+    }
+    else if (found < 0) {
+        PyErr_WriteUnraisable(lock);
+    }
+    if (kept) {
+        fl_set_exception(kept);
+    }
+    return found == 0 ? FL_DEADLOCK_IS_OVER : FL_DEADLOCK_IS_TOLD;
 }

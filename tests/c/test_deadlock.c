@@ -203,6 +203,92 @@ test_a_cycle_in_which_nobody_may_fail(void)
     pthread_barrier_destroy(&all_hold);
 }
 
+/* ---- deadlocks that are only told ---- */
+
+static fl_atomic_u64 tellings;
+
+static fl_deadlock_verdict
+tell(const void *lock, int64_t since_ns)
+{
+    CHECK(lock && since_ns > 0);
+    (void)fl_add_relaxed_u64(&tellings, 1);
+    return FL_DEADLOCK_IS_TOLD;
+}
+
+/* As hold_and_wait, with a runtime that tells. */
+static void *
+hold_and_wait_on(void *arg)
+{
+    plan *self = arg;
+    fake_blocker blocker = make_fake_blocker(false, NULL, NULL);
+    blocker.base.may_fail = true;
+    blocker.base.judge = tell;
+    CHECK_EQUAL(fl_rmutex_try_lock(self->held), FL_LOCK_ACQUIRED);
+    pthread_barrier_wait(&all_hold);
+    CHECK_EQUAL(fl_lock_wait(&fl_rmutex_ops.wait, self->wanted, FL_DEADLINE_NEVER, &blocker.base), FL_LOCK_ACQUIRED);
+    CHECK(!blocker.detached && fl_rmutex_unlock(self->wanted));
+    (void)fl_rmutex_unlock(self->held); /* one of them has been robbed */
+    return NULL;
+}
+
+static void
+test_a_cycle_is_told_once(void)
+{
+    static fl_rmutex first, second;
+    plan plans[] = {{&first, &second, true}, {&second, &first, true}};
+    pthread_t threads[2];
+    CHECK_EQUAL(pthread_barrier_init(&all_hold, NULL, 2), 0);
+    for (int i = 0; i < 2; i++) {
+        threads[i] = start_thread(hold_and_wait_on, &plans[i]);
+    }
+    while (fl_load_relaxed_u64(&tellings) == 0) {
+        sched_yield();
+    }
+    wait_until_queued(&first, 1);
+    wait_until_queued(&second, 1);
+    fl_deadlock_thread_ended(1); /* nobody's serial: a look that goes by all who are stuck */
+    rob_and_release(&first);
+    for (int i = 0; i < 2; i++) {
+        join_thread(threads[i]);
+    }
+    CHECK_EQUAL(fl_load_relaxed_u64(&tellings), 1);
+    pthread_barrier_destroy(&all_hold);
+}
+
+/* Thread 0 takes the mutex and ends; its waiter tells so, and gets the mutex when it is robbed. */
+static void *
+bear_the_end(void *arg)
+{
+    fake_blocker blocker = make_fake_blocker(false, NULL, NULL);
+    blocker.base.judge = tell;
+    CHECK_EQUAL(fl_lock_wait(&fl_rmutex_ops.wait, arg, FL_DEADLINE_NEVER, &blocker.base), FL_LOCK_ACQUIRED);
+    CHECK(fl_rmutex_unlock(arg));
+    return NULL;
+}
+
+static void *
+take(void *arg)
+{
+    CHECK_EQUAL(fl_rmutex_try_lock(arg), FL_LOCK_ACQUIRED);
+    return NULL;
+}
+
+static void
+test_an_owner_that_has_ended_is_told_once(void)
+{
+    static fl_rmutex mutex;
+    fl_store_relaxed_u64(&tellings, 0);
+    join_thread(start_thread(take, &mutex));
+    pthread_t waits = start_thread(bear_the_end, &mutex);
+    while (fl_load_relaxed_u64(&tellings) == 0) {
+        sched_yield();
+    }
+    wait_until_queued(&mutex, 1);
+    rob_and_release(&mutex);
+    join_thread(waits);
+    CHECK_EQUAL(fl_load_relaxed_u64(&tellings), 1);
+}
+
 /* ---- owners that end ---- */
 
 static fl_rmutex left;
@@ -268,6 +354,8 @@ main(void)
     RUN(test_one_thread_of_a_ring_of_blocks_is_the_victim);
     RUN(test_a_thread_waits_for_itself_inside_a_block_only);
     RUN(test_a_cycle_in_which_nobody_may_fail);
+    RUN(test_a_cycle_is_told_once);
+    RUN(test_an_owner_that_has_ended_is_told_once);
     RUN(test_an_owner_ends_while_others_come);
     return 0;
 }

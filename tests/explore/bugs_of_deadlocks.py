@@ -7,6 +7,20 @@ MUTEX = "core/mutex.c"
 
 DEADLOCK_BUGS = [
     Bug(
+        "a wait whose deadlock has been told is looked at again",
+        "core/lockable.c",
+        "    waiter->resigned = verdict == FL_DEADLOCK_IS_TOLD;\n",
+        "    waiter->resigned = false;\n",
+        "deadlock-told",
+    ),
+    Bug(
+        "a wait whose deadlock has been told is an edge for others",
+        DEADLOCK,
+        "    return is_stuck(waiter) && !waiter->resigned;",
+        "    return is_stuck(waiter);",
+        "deadlock-told",
+    ),
+    Bug(
         "nobody looks whether a wait can end",
         "core/rmutex.c",
         ".mark_parked = mark_parked, .look = fl_deadlock_look}",
@@ -104,8 +118,8 @@ DEADLOCK_BUGS = [
     Bug(
         "a notified waiter does not count among those who wait for an owner that has ended",
         DEADLOCK,
-        "            if (is_stuck(waiter)) {",
-        "            if (is_stuck(waiter) && !waiter->notified) {",
+        "            if (is_looked_at(waiter)) {",
+        "            if (is_looked_at(waiter) && !waiter->notified) {",
         "deadlock-orphan",
     ),
     Bug(

@@ -29,7 +29,13 @@ ENOUGH = 1
 """How many repetitions in a row show that a test leaks nothing, where the total does not grow: one,
 as for regrtest. What leaks each time has none."""
 
-ELSEWHERE = {"test_main.py", "test_packaging.py", "model"}
+ELSEWHERE = {
+    "test_main.py",
+    "test_options.py",
+    "test_packaging.py",
+    "test_pytest_plugin.py",
+    "model",
+}
 """The files that are left out, and the folder: what hypothesis remembers grows."""
 
 REPEATS = 20

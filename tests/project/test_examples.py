@@ -1,14 +1,18 @@
 """Every example in Python in README.md and docs/ runs, and prints what the document says.
 
 A block of text that follows an example is its output; one without it prints nothing.  The commands
-and the files that the documents name are there.
+and the files that the documents name are there.  The programs in examples/ print what their page
+shows.
 """
 
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,6 +90,79 @@ def test_none_is_left_out() -> None:
         assert len(ANY_FENCE.findall(text)) == 2 * len(blocks), document
         assert not INDENTED.findall(BLOCK.sub("", text)), document
     assert found == len(examples()) > 10
+
+
+# ---- the programs in examples/, and what docs/stories.md says that they print ----
+
+NUMBERS = re.compile(r"0x[0-9a-f]+|\d+\.\d+")
+
+
+def normal(text: str) -> set[str]:
+    """The lines without numbers and names of threads: which thread gets an error may vary."""
+    text = re.sub(r"\b(?:transfers|messages)\b", "NAME", NUMBERS.sub("N", text))
+    return {line.rstrip() for line in text.splitlines()}
+
+
+def told(heading: str) -> set[str]:
+    """The lines of the first block of text in a chapter of docs/stories.md."""
+    page = (ROOT / "docs" / "stories.md").read_text(encoding="utf-8")
+    block = page.partition(f"\n## {heading}\n")[2].partition("```text\n")[2].partition("```")[0]
+    assert block
+    return normal(block) - {"  ..."}
+
+
+def test_story_of_a_deadlock() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pyfastlock", ROOT / "examples" / "deadlock.py"],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert told("A deadlock found") <= normal(done.stdout + done.stderr), done.stderr
+
+
+def test_story_of_a_hung_process() -> None:
+    """It is asked until its threads wait."""
+    expected = told("A hung process asked")
+    shown: set[str] = set()
+    with subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "pyfastlock",
+            "--dump-signal=SIGUSR1",
+            ROOT / "examples" / "hung.py",
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        limit = threading.Timer(LIMIT_S, process.kill)
+        limit.start()
+        try:
+            # Before that, the signal would kill it.
+            mask = Path(f"/proc/{process.pid}/status")
+            if not mask.exists():
+                pytest.skip("needs to see that the signal is handled")
+            bit = 1 << (signal.SIGUSR1 - 1)
+            while not int(mask.read_text().partition("SigCgt:")[2].split()[0], 16) & bit:
+                time.sleep(0.01)
+            while not expected <= shown:
+                process.send_signal(signal.SIGUSR1)
+                line = process.stderr.readline()
+                assert line, shown
+                shown |= normal(line)
+        finally:
+            limit.cancel()
+            process.kill()
+
+
+def test_all_examples_are_told() -> None:
+    page = (ROOT / "docs" / "stories.md").read_text(encoding="utf-8")
+    programs = {path.name for path in (ROOT / "examples").iterdir() if path.suffix == ".py"}
+    assert programs == set(re.findall(r"\(\.\./examples/(\w+\.py)\)", page))
 
 
 NAMING = [*DOCUMENTS, ROOT / "CONTRIBUTING.md", *ROOT.glob("*/README.md")]

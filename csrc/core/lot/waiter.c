@@ -19,6 +19,7 @@ fl_waiter_init(fl_waiter *waiter, bool keeps_place)
     waiter->polling = false;
     waiter->deadlocked = false;
     waiter->scoped = false;
+    waiter->resigned = false;
     waiter->may_fail = false;
     waiter->kind = FL_FOR_NOTHING;
     waiter->deadline_ns = FL_DEADLINE_NEVER;

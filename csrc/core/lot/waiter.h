@@ -72,6 +72,7 @@ struct fl_waiter {
     bool was_interrupted;   /* its wait takes long, so it does not spin again */
     bool is_woken_with_all; /* all that wait for its key are unparked in one step, so it may spin without being first */
     bool keeps_place;       /* it stays queued while an interruption is dealt with (L5) */
+    bool resigned;          /* its deadlock has been told, and the wait goes on: core/deadlock.h, D9 */
     bool may_fail;          /* its thread can do without what it waits for: a deadlock ends the wait */
     uint64_t thread;        /* the owner's serial */
     fl_standing *standing;  /* of its thread (U5); NULL in some tests */

@@ -342,3 +342,81 @@ EX_SCENARIO(deadlock_dump) = {
     .quick = {.preemptions = 2},
     .full = {.preemptions = 3},
 };
+
+/* ---- a deadlock that is only told ---- */
+
+static fl_mutex gate; /* held until the ring can go on by itself, or its deadlock has been told */
+static fl_atomic_u32 tellings;
+
+static fl_deadlock_verdict
+tell(const void *lock, int64_t since_ns)
+{
+    (void)since_ns;
+    EX_CHECK(lock == &mutexes[0] || lock == &mutexes[1]);
+    EX_CHECK(fl_add_relaxed_u32(&tellings, 1) == 0); /* D9: once */
+    scene_unlock(&gate);
+    return FL_DEADLOCK_IS_TOLD;
+}
+
+static void
+gate_is_shut(void)
+{
+    ring = 2;
+    EX_CHECK(fl_mutex_try_lock(&gate));
+}
+
+/* As _at_fork_reinit() does, but whoever waits is woken: the calling thread takes the place of the owner. */
+static void
+rob_and_release(fl_rmutex *mutex)
+{
+    uint64_t seen = fl_load_relaxed_u64(&mutex->word);
+    while (!fl_cas_acquire_u64(&mutex->word, &seen, fl_thread_self() | (seen & FL_WORD_PARKED))) {
+    }
+    scene_runlock(mutex);
+}
+
+/* The threads of the ring wait on.  Thread 2 breaks it from outside, by freeing what thread 0 holds. */
+static void
+be_told(int thread)
+{
+    scene_begin();
+    if (thread == 2) {
+        scene_lock(&gate);
+        if (fl_load_relaxed_u32(&tellings) != 0) {
+            rob_and_release(&mutexes[0]);
+        }
+        scene_unlock(&gate);
+        scene_end();
+        return;
+    }
+    fl_blocker *blocker = &scene_runtimes[thread].base;
+    fl_rmutex *own = &mutexes[thread], *next = &mutexes[1 - thread];
+    blocker->judge = tell;
+    scene_rlock(own);
+    scene_pause();
+    fl_lock_result result = fl_rmutex_try_lock(next);
+    if (result == FL_LOCK_BUSY) {
+        result = fl_lock_wait(&fl_rmutex_ops.wait, next, FL_DEADLINE_NEVER, blocker);
+    }
+    EX_CHECK(result == FL_LOCK_ACQUIRED);
+    scene_runlock(next);
+    bool is_robbed = thread == 0 && fl_load_relaxed_u32(&tellings) != 0;
+    if (!is_robbed) {
+        scene_runlock(own);
+    }
+    if (thread == 1 && fl_load_relaxed_u32(&tellings) == 0) {
+        scene_unlock(&gate);
+    }
+    scene_end();
+}
+
+EX_SCENARIO(deadlock_told) = {
+    .name = "deadlock-told",
+    .what = "two threads wait for each other, and one of them tells it: once; they wait on until a third one breaks it",
+    .threads = 3,
+    .set_up = gate_is_shut,
+    .run = be_told,
+    CHECKS,
+    .quick = {.preemptions = 2},
+    .full = {.preemptions = 3},
+};
