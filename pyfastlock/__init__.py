@@ -76,7 +76,12 @@ __all__ = [
 ]
 
 # A look at each name: some microseconds.  What uses them is imported where one is there.
-_VARIABLES = ("PYFASTLOCK_DEADLOCKS", "PYFASTLOCK_DUMP_AFTER", "PYFASTLOCK_DUMP_SIGNAL")
+_VARIABLES = (
+    "PYFASTLOCK_CONTENTION",
+    "PYFASTLOCK_DEADLOCKS",
+    "PYFASTLOCK_DUMP_AFTER",
+    "PYFASTLOCK_DUMP_SIGNAL",
+)
 if any(name in _environ for name in _VARIABLES):
     from pyfastlock import _settings
 

@@ -26,6 +26,9 @@ Everything after that is the program's.  Options of the interpreter, such as -X 
   --deadlocks=raise     a deadlock is an exception in one of its threads (default)
   --deadlocks=report    a deadlock is printed on stderr, and its threads wait on
   --deadlocks=off       nobody looks for deadlocks
+  --contention[=FILE]   print on stderr at exit which locks were waited for, how long and where;
+                        or write it to FILE: as JSON, or as collapsed stacks, if it ends in .json or
+                        .collapsed; %p in it is the process's number
   --dump-after=SECONDS  print after that time which threads wait for which locks
   --dump-signal=SIGNAL  print it at each such signal, SIGUSR1 for example
 

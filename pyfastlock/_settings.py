@@ -54,6 +54,59 @@ def _set_dump_signal(value: str) -> None:
     _registered[:] = [number]
 
 
+_report_to: "list[int | None]" = []
+"""Where the contention is written at exit, if that is asked for: a file descriptor; None: stderr."""
+
+
+def _set_contention(value: str) -> None:
+    """Record from now on, and write the report when the program ends."""
+    to_file = value != "1"
+    name = value.replace("%p", str(os.getpid()))
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        file = os.open(name, flags, 0o666) if to_file else None
+    except (OSError, ValueError) as error:  # a null character is a ValueError
+        raise UnfitError(str(error)) from None
+    if _report_to:
+        if _report_to[0] is not None:
+            os.close(_report_to[0])
+        _report_to[:] = [file]
+    else:
+        import atexit
+
+        _report_to.append(file)
+        pyfastlock.start_contention()
+        atexit.register(_write_contention, os.getpid())
+    _report_form[:] = [os.path.splitext(value)[1] if to_file else ""]
+
+
+_report_form: "list[str]" = []
+"""The end of the file's name, which says what is written."""
+
+
+def _write_contention(pid: int) -> None:
+    """Write the report, unless this is a forked child, or the program has stopped the recording."""
+    if os.getpid() != pid:
+        return
+    try:
+        report = pyfastlock.stop_contention()
+    except RuntimeError:
+        return
+    forms = {".json": report.json, ".collapsed": report.collapsed, ".folded": report.collapsed}
+    text = forms.get(_report_form[0], report.__str__)()
+    if text and not text.endswith("\n"):
+        text += "\n"
+    file = _report_to[0]
+    if file is None:
+        import sys
+
+        if sys.stderr is not None:
+            sys.stderr.write(text)
+        return
+    with open(file, "w", encoding="utf-8", errors="backslashreplace") as stream:
+        stream.write(text)
+
+
 def _call(function: "Callable[[int], object] | Callable[[float], object]", value: float) -> None:
     try:
         function(value)  # type: ignore[arg-type]
@@ -62,11 +115,15 @@ def _call(function: "Callable[[int], object] | Callable[[float], object]", value
 
 
 SETTINGS: "dict[str, tuple[str, Callable[[str], None]]]" = {
+    "contention": ("FILE", _set_contention),
     "deadlocks": ("raise|report|off", _set_deadlocks),
     "dump-after": ("SECONDS", _set_dump_after),
     "dump-signal": ("SIGNAL", _set_dump_signal),
 }
 """What its values look like, and what sets it.  That raises UnfitError."""
+
+WITHOUT_VALUE = {"contention": "1"}
+"""Options that need no value, and which one they have then."""
 
 
 def variable(name: str) -> str:
@@ -100,9 +157,11 @@ def use_options(arguments: "list[str]") -> None:
     """
     options = []
     while arguments and arguments[0].startswith("--"):
-        name, _, value = arguments[0][2:].partition("=")
+        name, equals, value = arguments[0][2:].partition("=")
         if name not in SETTINGS:
             break
+        if not equals:
+            value = WITHOUT_VALUE.get(name, "")
         if not value:
             raise UnfitError(
                 f"argument expected for the --{name} option: --{name}={SETTINGS[name][0]}"

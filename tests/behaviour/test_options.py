@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -67,6 +68,8 @@ MISSING = "argument expected for the --{} option: --{}={}"
         ("--deadlocks", MISSING.format(*["deadlocks"] * 2, "raise|report|off")),
         ("--deadlocks=", MISSING.format(*["deadlocks"] * 2, "raise|report|off")),
         ("--dump-after", MISSING.format(*["dump-after"] * 2, "SECONDS")),
+        ("--contention=", MISSING.format(*["contention"] * 2, "FILE")),
+        ("--contention=/no/such/folder/file", None),
         ("--nothing=1", "unknown option --nothing=1"),
     ],
 )  # fmt: skip
@@ -92,6 +95,10 @@ def test_all_options_are_looked_at_before_one_is_used(
 
 
 BAD = {
+    "PYFASTLOCK_CONTENTION": (
+        "/no/such/folder",
+        "[Errno 2] No such file or directory: '/no/such/folder'",
+    ),
     "PYFASTLOCK_DEADLOCKS": ("never", "it is one of raise, report and off"),
     "PYFASTLOCK_DUMP_AFTER": ("-1", "timeout must be greater than 0"),
     "PYFASTLOCK_DUMP_SIGNAL": ("USR9", NAMES),
@@ -377,7 +384,9 @@ def test_dump_of_a_program_that_hangs_in_a_lock_of_ours(hung: list[subprocess.Po
         told = run("-m", "pyfastlock", "dump", str(pid))
     assert (told.returncode, told.stderr) == (0, "")
     assert re.search(
-        r"^Thread 0x\w+ waiting \S+ s for <pyfastlock.Lock at 0x\w+> held by thread 0x\w+$", told.stdout, re.MULTILINE
+        r"^Thread 0x\w+ waiting \S+ s for <pyfastlock.Lock at 0x\w+> held by thread 0x\w+$",
+        told.stdout,
+        re.MULTILINE,
     )
 
 
@@ -455,3 +464,79 @@ def test_a_script_with_that_name(
     monkeypatch.setattr("pyfastlock._run.path", lambda script, rest: ran.append((script, rest)))
     command.main()
     assert ran == [(args[0], list(args[1:]))]
+
+
+# ---- contention ----
+
+WAITS = """
+import sys, threading
+lock = threading.Lock()
+lock.acquire()
+thread = threading.Thread(target=lambda: (lock.acquire(), lock.release()))
+thread.start()
+from pyfastlock import waits
+while not waits():
+    pass
+lock.release()
+thread.join()
+"""
+
+
+@pytest.mark.parametrize("end", ["", "sys.exit(3)", "raise KeyError"])
+@pytest.mark.parametrize("how", ["--contention", "PYFASTLOCK_CONTENTION"])
+def test_contention_on_stderr(how: str, end: str) -> None:
+    patched = "from pyfastlock import patch; patch()\n" if how.startswith("PY") else ""
+    code = patched + WAITS + end
+    if patched:
+        done = run("-c", code, PYFASTLOCK_CONTENTION="1")
+    else:
+        done = run("-m", "pyfastlock", how, "-c", code)
+    assert done.returncode == {"": 0, "sys.exit(3)": 3, "raise KeyError": 1}[end], done.stderr
+    assert done.stdout == ""
+    assert ("KeyError" in done.stderr) == ("KeyError" in end)
+    table = done.stderr[done.stderr.index("Contention in ") :]
+    assert re.search(r"^Lock of <string>:\d+ +1 +\d", table, re.MULTILINE), table
+
+
+@pytest.mark.parametrize("form", ["table.txt", "table", "data.json", "a.collapsed", "a.folded"])
+def test_contention_in_a_file(form: str, tmp_path: Path) -> None:
+    file = tmp_path / f"%p-{form}"
+    code = f"import os; os.chdir('/'); print(os.getpid())\n{WAITS}"
+    done = run("-m", "pyfastlock", "--contention=none/x", f"--contention={file}", "-c", code)
+    assert done.returncode == 2  # each option is looked at
+    done = run("-m", "pyfastlock", f"--contention={file}", "-c", code)
+    assert (done.returncode, done.stderr) == (0, "")
+    text = (tmp_path / f"{int(done.stdout)}-{form}").read_text()
+    assert text.endswith("\n")
+    if form.endswith("json"):
+        assert json.loads(text)["locks"][0]["kind"] == "Lock"
+    elif form.startswith("a."):
+        assert re.match(r"Lock of .*;.* \d+\n", text)
+    else:
+        assert text.startswith("Contention in ")
+
+
+def test_contention_option_and_variable(tmp_path: Path) -> None:
+    """The option counts, and there is one recording."""
+    ours, theirs = tmp_path / "option", tmp_path / "variable"
+    args = ("-m", "pyfastlock", f"--contention={ours}", "-c", WAITS)
+    done = run(*args, PYFASTLOCK_CONTENTION=str(theirs))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ours.read_text().startswith("Contention in ")
+    assert theirs.read_text() == ""
+
+
+def test_contention_of_a_program_that_forks_and_stops() -> None:
+    code = """
+import os, sys, warnings
+warnings.simplefilter("ignore")
+child = os.fork()
+if child == 0:
+    sys.exit(0)
+os.waitpid(child, 0)
+from pyfastlock import stop_contention
+print(len(stop_contention().locks))
+"""
+    done = run("-m", "pyfastlock", "--contention", "-c", code)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.isspace() is False

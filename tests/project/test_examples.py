@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from support import FREE_THREADED
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -121,6 +122,24 @@ def test_story_of_a_deadlock() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert told("A deadlock found") <= normal(done.stdout + done.stderr), done.stderr
+
+
+def test_story_of_a_slow_lock() -> None:
+    """How often was waited varies."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pyfastlock", "--contention", ROOT / "examples" / "slow.py"],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    shown = done.stderr[done.stderr.index("Contention in") :]
+    lines = {re.split(r"\s{2,}", line.strip())[0] for line in normal(shown)}
+    expected = {re.split(r"\s{2,}", line.strip())[0] for line in told("A slow lock found")}
+    if FREE_THREADED:  # who holds a lock is not known
+        expected = {line for line in expected if not line.startswith("held by")}
+    assert expected <= {line.replace(f"{ROOT}/", "") for line in lines}, done.stderr
 
 
 def test_story_of_a_hung_process() -> None:
