@@ -55,7 +55,7 @@ def _set_dump_signal(value: str) -> None:
 
 
 _report_to: "list[int | None]" = []
-"""Where the contention is written at exit, if that is asked for: a file descriptor; None: stderr."""
+"""Where the contention is written at exit, if it is recorded: a file descriptor; None: stderr."""
 
 
 def _set_contention(value: str) -> None:

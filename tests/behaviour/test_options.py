@@ -325,7 +325,9 @@ def test_what_is_dumped(tmp_path: Path) -> None:
         told = stderr.read()
     assert done.returncode == -signal.SIGUSR2, told
     line = re.compile(
-        r"^Thread 0x\w+ waiting \S+ of 20.000 s for <pyfastlock.Lock at 0x\w+> held by thread 0x\w+$", re.MULTILINE
+        r"^Thread 0x\w+ waiting \S+ of 20.000 s for <pyfastlock.Lock at 0x\w+> "
+        r"held by thread 0x\w+$",
+        re.MULTILINE,
     )
     assert line.search(told), told
     assert told.count("Timeout (0:00:00.300000)!\n") == 1, told
