@@ -21,10 +21,10 @@ if TYPE_CHECKING:
         Semaphore,
     )
 
-    RawPlace = tuple[str, int, str] | None
-    RawCall = tuple[RawPlace, RawPlace, int, float, float]
-    Raw = tuple[int, int, str, str, str | None, RawPlace, list[RawCall]]
-    """A record, as fl_contention_read has it."""
+RawPlace = tuple[str, int, str] | None
+RawCall = tuple[RawPlace, RawPlace, int, float, float]
+Raw = tuple[int, int, str, str, str | None, RawPlace, list[RawCall]]
+"""A record, as fl_contention_read has it."""
 
 NEWS = ("Condition", "Event", "Barrier")
 """Waiting for these is how a program waits for work or for others: seldom what makes it slow."""

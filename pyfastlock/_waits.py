@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 else:
     Any = object
 
-PAUSABLE = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
+PAUSABLE: "tuple[type, ...]" = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
 """What runs code in a frame that is in no thread in between."""
 
 RELEASES = ("release", "release_lock", "__exit__")
