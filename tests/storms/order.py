@@ -114,11 +114,14 @@ class User:
 
     def handle(self, number: int, frame: object) -> None:
         """A signal handler: it takes what is above all that its thread holds or wants."""
-        if self.top + 1 < LOCKS:
-            ranked = self.locks[self.rng.randrange(self.top + 1, LOCKS)]
+        above = self.top
+        if above + 1 < LOCKS:
+            ranked = self.locks[self.rng.randrange(above + 1, LOCKS)]
+            self.top = ranked.number  # the next signal may come in here
             with ranked.lock:
                 if ranked.owner is not None:
                     raise AssertionError(f"a handler is in the lock that {ranked.owner} holds")
+            self.top = above
             self.steps[0] += 2
 
 
