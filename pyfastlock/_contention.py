@@ -9,6 +9,7 @@ from pyfastlock._core import _read_contention, _set_name, _start_contention
 
 TYPE_CHECKING = False  # `typing` costs more to import than all the rest of the package
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import Any
 
@@ -355,7 +356,7 @@ class _Recording:
             stop_contention()
 
 
-def contention() -> _Recording:
+def contention() -> "AbstractContextManager[ContentionReport]":
     """Return a context manager that records waits during its block.
 
         with contention() as report:

@@ -80,7 +80,7 @@ class Deadlock(tuple[Wait, ...]):
 
     suspected: bool
 
-    def __new__(cls, waits: "Iterable[Wait]", suspected: bool) -> "Deadlock":
+    def __new__(cls, waits: "Iterable[Wait]", suspected: bool = False) -> "Deadlock":
         self = super().__new__(cls, waits)
         self.suspected = suspected
         return self

@@ -129,6 +129,8 @@ def signature(
     path = name.removeprefix("pyfastlock.")
     if path == "patched":
         return "()", "contextlib.AbstractContextManager[None]"
+    if path == "contention":
+        return "()", "contextlib.AbstractContextManager[pyfastlock.ContentionReport]"
     if what not in ("class", "method") or path == "Wait":
         return None  # Python code has its own
     name = path + (".__init__" if what == "class" else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import gc
 import os
@@ -75,6 +76,24 @@ def until_waiting(lock: Any, n: int = 1) -> None:
     """Wait until `n` threads sleep for the lock, and have looked."""
     parked(lock, n)
     time.sleep(SETTLE)
+
+
+def suspicion(lock: Any) -> Deadlock:
+    """Wait until a deadlock with that lock is shown.
+
+    A thread that looks whether another one may end its block is in no queue meanwhile.
+    """
+    found: list[Deadlock] = []
+
+    def is_shown() -> bool:
+        found[:] = [each for each in deadlocks() if any(wait.lock is lock for wait in each)]
+        return bool(found)
+
+    wait_until(is_shown)
+    assert len(found) == 1
+    assert isinstance(found[0], Deadlock)
+    assert found[0].suspected
+    return found[0]
 
 
 # ---- certain ----
@@ -281,9 +300,7 @@ def test_a_lock_may_be_taken_twice_to_wait_for_a_release(
 
     def release() -> None:
         until_waiting(lock_of(lock))
-        (found,) = (each for each in deadlocks() if each[0].lock is lock_of(lock))
-        assert isinstance(found, Deadlock)
-        assert found.suspected
+        found = suspicion(lock_of(lock))
         assert (found[0].thread, found[0].owner) == (main, main)
         lock.release()
 
@@ -319,8 +336,7 @@ def test_a_lock_that_was_acquired_makes_a_cycle_a_suspicion(
     thread = start(wants_both)
     until_waiting(inner)
     assert len(waits()) == 2
-    (found,) = deadlocks()
-    assert found.suspected
+    found = suspicion(inner)
     assert {wait.lock for wait in found} == {inner, outer}
     assert repr(found).startswith("Deadlock((Wait(")
     with tmp_path.joinpath("dump").open("w+") as file:
@@ -338,8 +354,7 @@ def test_an_acquired_lock_may_be_released_when_its_thread_has_ended() -> None:
     run_in_thread(lock.acquire)
     waiter = start(lock.acquire)
     until_waiting(lock)
-    (found,) = deadlocks()
-    assert found.suspected
+    suspicion(lock)
     lock.release()
     assert waiter.join() is True
     lock.release()
@@ -450,9 +465,7 @@ def test_a_block_that_another_thread_may_end(
         thread.join()
         thread = start(lock.acquire)
     wait_until(lambda: begun)
-    until_waiting(lock)
-    (found,) = deadlocks()
-    assert found.suspected
+    suspicion(lock)
     begun[0]()
     thread.join()
     lock.release()
@@ -475,3 +488,11 @@ def test_waits_shows_who_has_taken_a_lock(take: Callable[[Any], object]) -> None
     holder.join()
     assert waiter.join()
     lock.release()
+
+
+@pytest.mark.parametrize("suspected", [False, True])
+def test_a_deadlock_can_be_copied(suspected: bool) -> None:
+    copied = copy.copy(Deadlock((), suspected))
+    assert type(copied) is Deadlock
+    assert copied == ()
+    assert copied.suspected is suspected
