@@ -245,20 +245,18 @@ _reporting: "set[int]" = set()
 """Threads that are in report()."""
 
 
-def report(raw: "list[Raw]") -> None:
-    """Print the text of the DeadlockError on stderr, if there is one: the caller's wait goes on.
+def report(error: DeadlockError) -> None:
+    """Print the text of the error on stderr: the caller's wait goes on.
 
     It goes to the file descriptor, past sys.stderr's own code: that may want a lock that a thread
     of the deadlock holds.
     """
-    me = raw[0][0]
+    me = error.cycle[0].thread
     if me in _reporting:  # in the call of fileno() below
         return
     _reporting.add(me)
     try:
-        error = deadlock_error(raw)
-        told = "" if error is None else f"pyfastlock: deadlock\n{error}\n"
-        text = told.encode(errors="backslashreplace")
+        text = f"pyfastlock: deadlock\n{error}\n".encode(errors="backslashreplace")
         while text:
             text = text[os.write(_stderr_fileno(), text) :]
     finally:

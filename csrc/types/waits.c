@@ -229,22 +229,36 @@ find_deadlock(copies *list, PyObject *lock, int64_t since_ns)
     }
 }
 
-/* What `function` of pyfastlock._waits makes of the waits.  Returns 1 with a result; 0 where there is no deadlock any
- * more; -1 with an exception. */
+/* Whether the deadlock is there now: nothing is written down. */
+static bool
+is_still_there(PyObject *lock)
+{
+    return fl_deadlock_walk(fl_lock_word(lock), NULL, NULL) != 0 || fl_deadlock_is_gone(owner_of(lock));
+}
+
+/* Makes the error for the deadlock.  Returns 1 with the error, or with None where it may be none; 0 where there is no
+ * deadlock any more; -1 with an exception.
+ *
+ * To look for doubts takes time, and who ends a block meanwhile takes the doubt away with the deadlock.  So the deadlock
+ * has to be there after that, too. */
 static int
-call_with_deadlock(const char *function, PyObject *lock, int64_t since_ns, PyObject **result)
+make_error(PyObject *lock, int64_t since_ns, PyObject **error)
 {
     copies list = {.runtime = PyInterpreterState_Get()};
     int found = find_deadlock(&list, lock, since_ns);
     if (found == 1) {
         PyObject *waits = as_python(&list);
-        PyObject *callable = waits ? PyMapping_GetItemString(fl_state_of(lock)->waits, function) : NULL;
-        *result = callable ? PyObject_CallOneArg(callable, waits) : NULL;
-        Py_XDECREF(callable);
+        PyObject *make = waits ? PyMapping_GetItemString(fl_state_of(lock)->waits, "deadlock_error") : NULL;
+        *error = make ? PyObject_CallOneArg(make, waits) : NULL;
+        Py_XDECREF(make);
         Py_XDECREF(waits);
-        found = *result ? 1 : -1;
+        found = *error ? 1 : -1;
     }
     discard(&list);
+    if (found == 1 && *error != Py_None && !is_still_there(lock)) {
+        Py_CLEAR(*error);
+        found = 0;
+    }
     return found;
 }
 
@@ -252,7 +266,7 @@ int
 fl_waits_raise_deadlock(PyObject *lock, int64_t since_ns)
 {
     PyObject *error;
-    int found = call_with_deadlock("deadlock_error", lock, since_ns, &error);
+    int found = make_error(lock, since_ns, &error);
     if (found != 1) {
         return found;
     }
@@ -264,6 +278,17 @@ fl_waits_raise_deadlock(PyObject *lock, int64_t since_ns)
     return is_doubtful ? FL_WAITS_DOUBTFUL : -1;
 }
 
+/* Prints the error, by pyfastlock._waits.report.  Returns 0, or -1 with an exception. */
+static int
+report(PyObject *lock, PyObject *error)
+{
+    PyObject *print = PyMapping_GetItemString(fl_state_of(lock)->waits, "report");
+    PyObject *result = print ? PyObject_CallOneArg(print, error) : NULL;
+    Py_XDECREF(print);
+    Py_XDECREF(result);
+    return result ? 0 : -1;
+}
+
 /* An exception of the caller's is left as it is: the wait may be one that takes a lock back after it. */
 fl_deadlock_verdict
 fl_waits_judge(const void *mutex, int64_t since_ns)
@@ -273,14 +298,12 @@ fl_waits_judge(const void *mutex, int64_t since_ns)
     }
     PyObject *kept = fl_take_exception();
     PyObject *lock = fl_lock_of(mutex);
-    PyObject *told;
-    int found = call_with_deadlock("report", lock, since_ns, &told);
-    if (found == 1) {
-        Py_DECREF(told);
-    }
-    else if (found < 0) {
+    PyObject *error = NULL;
+    int found = make_error(lock, since_ns, &error);
+    if (found < 0 || (found == 1 && error != Py_None && report(lock, error) < 0)) {
         PyErr_WriteUnraisable(lock);
     }
+    Py_XDECREF(error);
     if (kept) {
         fl_set_exception(kept);
     }

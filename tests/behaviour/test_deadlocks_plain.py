@@ -19,7 +19,7 @@ from concurrency import in_child, kick_when_parked, on_signal, queued
 from support import DEADLINE, SETTLE, parked, run_in_thread, start, wait_until
 
 import pyfastlock
-from pyfastlock import Deadlock, DeadlockError, deadlocks, waits
+from pyfastlock import Deadlock, DeadlockError, _waits, deadlocks, waits
 
 MAKERS: dict[str, Callable[[], Any]] = {
     "Lock": pyfastlock.Lock,
@@ -496,3 +496,21 @@ def test_a_deadlock_can_be_copied(suspected: bool) -> None:
     assert type(copied) is Deadlock
     assert copied == ()
     assert copied.suspected is suspected
+
+
+def test_a_block_ends_while_doubts_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is found that could end it: it has ended."""
+    lock = pyfastlock.Lock()
+    asked: list[object] = []
+
+    def ends(cycle: object) -> bool:
+        asked.append(cycle)
+        lock.release()
+        return False
+
+    monkeypatch.setattr(_waits, "is_doubtful", ends)
+    lock.__enter__()
+    assert lock.acquire() is True
+    assert len(asked) == 1
+    lock.release()
+    check_free(lock)
