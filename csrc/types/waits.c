@@ -239,8 +239,8 @@ is_still_there(PyObject *lock)
 /* Makes the error for the deadlock.  Returns 1 with the error, or with None where it may be none; 0 where there is no
  * deadlock any more; -1 with an exception.
  *
- * To look for doubts takes time, and who ends a block meanwhile takes the doubt away with the deadlock.  So the deadlock
- * has to be there after that, too. */
+ * To look for doubts takes time, and who ends a block meanwhile takes the doubt away with the deadlock.  So the
+ * deadlock has to be there after that, too. */
 static int
 make_error(PyObject *lock, int64_t since_ns, PyObject **error)
 {
