@@ -243,13 +243,21 @@ fl_deadlock_is_gone(uint64_t serial)
     return gone;
 }
 
+/* Whether the wait may end where the owner is gone.  Taking a condition's plain mutex back may not: another thread may
+ * end the block (D7), and the doubt comes too late for a wait that has to get the mutex. */
+static bool
+may_be_orphan(const fl_waiter *waiter)
+{
+    return waiter->may_fail || waiter->kind == FL_FOR_RMUTEX;
+}
+
 /* Takes the waiter out if the owner of what it is queued for is gone (D6).  Returns whether it did. */
 static bool
 leave_if_owner_is_gone(fl_waiter *waiter)
 {
     fl_bucket *bucket = fl_bucket_lock_of(waiter);
     fl_thread_lock_registry();
-    bool leaves = waiter->queued && is_gone(owner_of(waiter));
+    bool leaves = waiter->queued && may_be_orphan(waiter) && is_gone(owner_of(waiter));
     fl_thread_unlock_registry();
     if (leaves) {
         take_victim_out(waiter);
@@ -278,7 +286,7 @@ take_orphans_out(void *arg, fl_bucket *bucket)
         }
         for (fl_waiter *waiter = head, *next; waiter; waiter = next) {
             next = waiter->next;
-            if (is_looked_at(waiter)) {
+            if (is_looked_at(waiter) && may_be_orphan(waiter)) {
                 take_victim_out(waiter);
                 waiter->next = ctx->victims;
                 ctx->victims = waiter;

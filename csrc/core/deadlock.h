@@ -34,7 +34,8 @@
  * D6  An owner whose serial the registry does not have has ended, or did not come along in a fork (U3, U4).  It will
  *     never release.  Whoever queues for its mutex finds out when it looks; whoever is queued already is taken out by
  *     the end of the thread.  Of the two that do both at once, one sees the other, as in D2.  Such a wait fails also
- *     where it may not fail in a cycle: nobody else could end it.
+ *     where it may not fail in a cycle: nobody else could end it.  (Of a plain mutex somebody could, see D7: there such
+ *     a wait goes on.)
  * D7  A plain mutex may be released by any thread, so nobody owns it while its hold is loose: to take it twice and to
  *     wait for another thread's release is a way to wait for a signal.  A scoped hold has an owner, as its thread
  *     releases it at the end of its block.  What D1 says is true of programs that keep to that.  Where a third thread

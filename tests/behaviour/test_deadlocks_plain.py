@@ -514,3 +514,27 @@ def test_a_block_ends_while_doubts_are_looked_for(monkeypatch: pytest.MonkeyPatc
     assert len(asked) == 1
     lock.release()
     check_free(lock)
+
+
+def test_a_lock_is_taken_back_when_another_thread_has_ended_the_block() -> None:
+    """Its thread has ended: a wait that has to get the lock does not fail for that."""
+    cond = pyfastlock.Condition(pyfastlock.Lock())
+
+    def block() -> Iterator[None]:
+        with cond:
+            cond.notify()
+            yield
+
+    def wait() -> bool:
+        with cond:
+            return bool(cond.wait(DEADLINE))
+
+    waiter = start(wait)
+    parked(cond)
+    paused = block()
+    run_in_thread(lambda: next(paused))
+    time.sleep(SETTLE)
+    assert not waiter.done
+    next(paused, None)
+    assert waiter.join() is True
+    check_free(cond)

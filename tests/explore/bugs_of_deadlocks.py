@@ -118,8 +118,8 @@ DEADLOCK_BUGS = [
     Bug(
         "a notified waiter does not count among those who wait for an owner that has ended",
         DEADLOCK,
-        "            if (is_looked_at(waiter)) {",
-        "            if (is_looked_at(waiter) && !waiter->notified) {",
+        "            if (is_looked_at(waiter) && may_be_orphan(waiter)) {",
+        "            if (is_looked_at(waiter) && may_be_orphan(waiter) && !waiter->notified) {",
         "deadlock-orphan",
     ),
     Bug(
