@@ -3,6 +3,7 @@
 The C code has a list of all waits (csrc/types/waits.h).  Here they get the names of their threads.
 """
 
+import gc
 import os
 import sys
 import types
@@ -19,6 +20,9 @@ PAUSABLE: "tuple[type, ...]" = (types.GeneratorType, types.CoroutineType, types.
 
 RELEASES = ("release", "release_lock", "__exit__")
 """The methods of a Lock that release it."""
+
+FROZEN_BEFORE = gc.get_freeze_count()
+"""How many objects the collector no longer looks at, before there was a lock of ours."""
 
 Raw = tuple[int, Any, int, int, float, float | None, bool]
 """A wait in the C code's list: csrc/types/waits.h."""
@@ -167,10 +171,9 @@ def is_doubtful(cycle: "list[Raw]") -> bool:
     A block's end is in the hands of the thread that runs the block.  It is not where the block
     stands in a generator or a coroutine, which any thread may go on with, or where something has a
     method that releases the lock: an ExitStack, say.  What is found may be innocent; then a
-    deadlock is not told.  It runs no code of the objects that it looks at.
+    deadlock is not told.  Nor is it where the program has called gc.freeze(): frozen objects cannot
+    be looked at.  It runs no code of the objects that it looks at.
     """
-    import gc
-
     from pyfastlock._core import Condition, Lock
 
     locks = [raw[1] for raw in cycle if type(raw[1]) is Lock]
@@ -195,7 +198,8 @@ def is_doubtful(cycle: "list[Raw]") -> bool:
         # Lists do not count: there are those of this function, perhaps in several threads.
         if any(type(each) is not list for each in gc.get_referrers(method)):
             return True
-    return False
+    # Last, as another thread may have called gc.freeze() meanwhile.
+    return gc.get_freeze_count() > FROZEN_BEFORE
 
 
 def wait_of(raw: "Raw") -> Wait:

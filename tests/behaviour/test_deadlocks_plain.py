@@ -472,6 +472,23 @@ def test_a_block_that_another_thread_may_end(
     check_free(lock)
 
 
+def test_a_block_is_frozen_that_another_thread_may_end() -> None:
+    """The collector does not look at frozen objects, so who refers to a lock is not known."""
+    lock = pyfastlock.Lock()
+    begun: list[Callable[[], object]] = []
+    start(lambda: begun.append(begin_generator(lock))).join()
+    gc.freeze()
+    try:
+        thread = start(lock.acquire)
+        suspicion(lock)
+        begun[0]()
+        thread.join()
+    finally:
+        gc.unfreeze()
+    lock.release()
+    check_free(lock)
+
+
 # ---- what is seen ----
 
 
