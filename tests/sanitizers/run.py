@@ -48,6 +48,11 @@ TEST_LIMIT_S = 600
 LINES_OF_A_FAILURE = 60
 
 
+PROGRAMS = ["main", "options", "pytest_plugin"]
+PROGRAMS_LEFT_OUT = [f"--ignore=tests/behaviour/test_{name}.py" for name in PROGRAMS]
+"""The files in which each test starts a program."""
+
+
 def folders() -> list[str]:
     """The folders of tests, those that take longest first."""
     names = {path.parent.name for path in TESTS.glob("*/test_*.py")}
@@ -132,8 +137,8 @@ class Thread(Tool):
         # What has no second thread can have no race: wrong arguments, and documents.
         options: dict[str, list[str]] = {name: [] for name in folders() if name != "arguments"}
         options["project"] = ["-k", "test_stdlib_suite or test_import"]
-        # It starts some hundred programs, of one thread mostly, which takes an hour.
-        options["behaviour"] = ["--ignore=tests/behaviour/test_main.py"]
+        # They start hundreds of programs, of one thread mostly, which takes an hour.
+        options["behaviour"] = PROGRAMS_LEFT_OUT
         # Its child waits in the C library for 5 s, and only then ThreadSanitizer delivers a signal.
         limit = "test_events_semaphores_barriers.py::test_children_end_within_their_limit"
         options["fork"] = [f"--deselect=tests/fork/{limit}"]
@@ -173,8 +178,8 @@ class Valgrind(Tool):
         return None if shutil.which("valgrind") else "there is no valgrind"
 
     def pieces(self) -> dict[str, list[str]]:
-        # test_main starts programs, which run without it.
-        options = ["-k", "not stdlib", "--ignore=tests/behaviour/test_main.py"]
+        # What these start are programs, which run without it.
+        options = ["-k", "not stdlib", *PROGRAMS_LEFT_OUT]
         return {"behaviour": options, "c": []}
 
     def environment(self, log: Path) -> dict[str, str]:
