@@ -297,7 +297,7 @@ module_exec(PyObject *module)
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
-    if (fl_py_block_init(fl_waits_judge) < 0 || init_state(module, state) < 0) {
+    if (fl_py_block_init() < 0 || init_state(module, state) < 0) {
         return -1;
     }
     fl_dump_functions_init();

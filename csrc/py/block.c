@@ -1,9 +1,12 @@
 #include "py/block.h"
 
+#include <pthread.h>
+
 #include "core/lot/spin.h"
 #include "core/thread.h"
 #include "platform/attached.h"
 #include "platform/clock.h"
+#include "platform/fatal.h"
 #include "py/args.h"
 
 static void
@@ -46,8 +49,6 @@ poll_signals(fl_blocker *base)
     return PyErr_CheckSignals() == 0 && can_end(base);
 }
 
-static fl_py_judge_fn *judge; /* set with the module's first execution, always to the same function */
-
 static FL_THREAD_LOCAL int musts; /* how often the calling thread is in fl_py_must_get(true) */
 
 void
@@ -66,7 +67,7 @@ fl_py_blocker_init(fl_py_blocker *blocker, int64_t deadline_ns)
         .interruptible = fl_thread_is_main(),
         .timed = deadline_ns != FL_DEADLINE_NEVER,
         .may_fail = musts == 0,
-        .judge = judge,
+        .judge = fl_py_judge,
         .runtime = PyInterpreterState_Get(),
     };
     blocker->tstate = NULL;
@@ -82,7 +83,7 @@ fl_py_blocker_init_uninterruptible(fl_py_blocker *blocker)
         .interruptible = false,
         .timed = false,
         .may_fail = false,
-        .judge = judge,
+        .judge = fl_py_judge,
         .runtime = PyInterpreterState_Get(),
     };
     blocker->tstate = NULL;
@@ -186,14 +187,21 @@ is_attached(void)
     return PyGILState_Check();
 }
 
-int
-fl_py_block_init(fl_py_judge_fn *judge_deadlock)
+static void
+set_runtime(void)
 {
-    judge = judge_deadlock;
     fl_attached_check = is_attached;
     if (FL_HAS_GIL) {
         fl_spin_set_exclusive_runtime();
     }
+}
+
+int
+fl_py_block_init(void)
+{
+    /* Threads of one interpreter may be waiting while another one executes the module. */
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    fl_must("pthread_once", pthread_once(&once, set_runtime));
     if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
         return 0; /* handlers run in the main interpreter only */
     }

@@ -62,9 +62,12 @@ void fl_py_pause(void);
 /* Detaches, and calls `work` with `arg`, which may block, and touches nothing of the runtime. */
 void fl_py_detached(void (*work)(void *arg), void *arg);
 
-/* Tells the core which thread runs signal handlers, and whether there is a GIL.  For the module's execution.  `judge`
- * is asked, attached, about waits that would last for ever: see fl_blocker.  It may run Python code.  Returns 0, or -1
- * with an exception.  May run Python code: it imports modules. */
-int fl_py_block_init(fl_py_judge_fn *judge);
+/* Is asked, attached, about waits that would last for ever: see fl_blocker.  It may run Python code.  Whoever has the
+ * objects of the waits defines it. */
+extern fl_py_judge_fn *const fl_py_judge;
+
+/* Tells the core which thread runs signal handlers, and whether there is a GIL.  For the module's execution.  Returns
+ * 0, or -1 with an exception.  May run Python code: it imports modules. */
+int fl_py_block_init(void);
 
 #endif

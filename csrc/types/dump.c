@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <math.h>
+#include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include "core/dump_later.h"
 #include "core/dump_signal.h"
 #include "core/sema.h"
+#include "platform/fatal.h"
 #include "py/block.h"
 #include "py/define.h"
 #include "types/names.h"
@@ -49,10 +51,18 @@ name_of(const fl_waiter *waiter)
     return name;
 }
 
+static void
+set_name_of(void)
+{
+    fl_dump_init(name_of);
+}
+
 void
 fl_dump_functions_init(void)
 {
-    fl_dump_init(name_of);
+    /* Threads of one interpreter may be dumping while another one executes the module. */
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    fl_must("pthread_once", pthread_once(&once, set_name_of));
 }
 
 /* ---- files ---- */

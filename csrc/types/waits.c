@@ -289,9 +289,10 @@ report(PyObject *lock, PyObject *error)
     return result ? 0 : -1;
 }
 
-/* An exception of the caller's is left as it is: the wait may be one that takes a lock back after it. */
-fl_deadlock_verdict
-fl_waits_judge(const void *mutex, int64_t since_ns)
+/* Where deadlocks are reported it prints the text of the DeadlockError, by pyfastlock._waits.report.  An exception of
+ * the caller's is left as it is: the wait may be one that takes a lock back after it. */
+static fl_deadlock_verdict
+judge(const void *mutex, int64_t since_ns)
 {
     if (fl_deadlock_get_mode() != FL_DEADLOCKS_REPORT) {
         return FL_DEADLOCK_FAILS;
@@ -309,3 +310,5 @@ fl_waits_judge(const void *mutex, int64_t since_ns)
     }
     return found == 0 ? FL_DEADLOCK_IS_OVER : FL_DEADLOCK_IS_TOLD;
 }
+
+fl_py_judge_fn *const fl_py_judge = judge;

@@ -29,9 +29,4 @@ PyObject *fl_waits_list(void);
 #define FL_WAITS_DOUBTFUL 1
 int fl_waits_raise_deadlock(PyObject *lock, int64_t since_ns);
 
-/* What is done about the wait for a Lock or an RLock, whose core is `mutex`, that would last for ever.  Where deadlocks
- * are reported it prints the text of the DeadlockError, by pyfastlock._waits.report.  Leaves no exception.  Runs Python
- * code. */
-fl_deadlock_verdict fl_waits_judge(const void *mutex, int64_t since_ns);
-
 #endif
