@@ -1,12 +1,9 @@
 #include "py/args.h"
 
-#include <limits.h>
 #include <math.h>
 
 #include "platform/clock.h"
 #include "platform/compiler.h"
-
-enum { NS_PER_SECOND = 1000 * 1000 * 1000 };
 
 /* ---- binding ---- */
 
@@ -227,35 +224,10 @@ typedef enum {
     SECONDS_ERROR, /* an exception is set */
 } seconds_status;
 
-/* Makes nanoseconds of seconds.  Rounds away from zero, because a short timeout must not become one of 0. */
 static seconds_status
 scale(double seconds, int64_t *ns)
 {
-    double scaled = seconds * (double)NS_PER_SECOND;
-    if (!(scaled > -(double)FL_DEADLINE_NEVER && scaled < (double)FL_DEADLINE_NEVER)) {
-        return SECONDS_BAD; /* too large, or NaN, for which each comparison is false */
-    }
-    int64_t truncated = (int64_t)scaled;
-    double rest = scaled - (double)truncated;
-    *ns = truncated + (rest > 0) - (rest < 0);
-    return SECONDS_OK;
-}
-
-/* Makes nanoseconds of exactly an int or a float that is not negative and not too large.  Returns FL_NOT_PLAIN for
- * anything else, without an exception. */
-static inline int64_t
-plain_seconds_as_ns(PyObject *seconds)
-{
-    if (PyLong_CheckExact(seconds)) {
-        int overflow; /* not looked at: where it is set the number is -1 */
-        long number = PyLong_AsLongAndOverflow(seconds, &overflow);
-        return number >= 0 && number <= LONG_MAX / NS_PER_SECOND ? (int64_t)number * NS_PER_SECOND : FL_NOT_PLAIN;
-    }
-    int64_t ns;
-    if (PyFloat_CheckExact(seconds) && scale(PyFloat_AS_DOUBLE(seconds), &ns) == SECONDS_OK && ns >= 0) {
-        return ns;
-    }
-    return FL_NOT_PLAIN;
+    return fl_scale_seconds(seconds, ns) ? SECONDS_OK : SECONDS_BAD;
 }
 
 static seconds_status
@@ -360,28 +332,6 @@ fl_parse_acquire(fl_stdlib stdlib, fl_call call, int64_t *timeout_ns)
     return 0;
 }
 
-int64_t
-fl_parse_plain_acquire_slow(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    if (kwnames == NULL) {
-        if (nargs == 0 || nargs > 2 || args[0] != Py_True) {
-            return FL_NOT_PLAIN;
-        }
-        return nargs == 1 ? FL_DEADLINE_NEVER : plain_seconds_as_ns(args[1]);
-    }
-    if (nargs != 0 || PyTuple_GET_SIZE(kwnames) != 1) {
-        return FL_NOT_PLAIN;
-    }
-    PyObject *name = PyTuple_GET_ITEM(kwnames, 0);
-    if (fl_is_name(name, "timeout")) {
-        return plain_seconds_as_ns(args[0]);
-    }
-    if (fl_is_name(name, "blocking")) {
-        return args[0] == Py_False ? 0 : args[0] == Py_True ? FL_DEADLINE_NEVER : FL_NOT_PLAIN;
-    }
-    return FL_NOT_PLAIN;
-}
-
 bool
 fl_is_nan(PyObject *timeout)
 {
@@ -426,7 +376,7 @@ fl_parse_timeout(PyObject *self, PyObject *timeout, int64_t *timeout_ns)
         *timeout_ns = FL_DEADLINE_NEVER;
         return 0;
     }
-    *timeout_ns = plain_seconds_as_ns(timeout);
+    *timeout_ns = fl_plain_seconds_as_ns(timeout);
     if (*timeout_ns != FL_NOT_PLAIN) {
         return 0;
     }

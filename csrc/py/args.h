@@ -12,6 +12,7 @@
 #ifndef FL_ARGS_H
 #define FL_ARGS_H
 
+#include "platform/clock.h"
 #include "py/compat.h"
 #include "py/state.h"
 
@@ -102,21 +103,64 @@ int fl_parse_acquire(fl_stdlib stdlib, fl_call call, int64_t *timeout_ns);
 /* Not a timeout: the call has to be parsed by fl_parse_acquire. */
 #define FL_NOT_PLAIN INT64_C(-1)
 
-/* Parses the same arguments where the call is one of the usual ones: it gives no more than `blocking`, which is True or
- * False, or no more than a good `timeout`, an int or a float, or True and such a timeout by position.  Returns the
- * timeout, or FL_NOT_PLAIN for any other call, without an exception.  Runs no Python code.
- *
- * The parts of the call are separate parameters so that they stay in registers.  A structure of them would be written
- * to memory and read back in other sizes, which stalls the processor. */
-int64_t fl_parse_plain_acquire_slow(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+/* Makes nanoseconds of seconds.  Rounds away from zero, because a short timeout must not become one of 0.  Returns false
+ * where the number is too large, or NaN.  Runs no Python code. */
+static inline bool
+fl_scale_seconds(double seconds, int64_t *ns)
+{
+    double scaled = seconds * 1e9;
+    if (!(scaled > -(double)FL_DEADLINE_NEVER && scaled < (double)FL_DEADLINE_NEVER)) {
+        return false; /* NaN, too: each comparison with it is false */
+    }
+    int64_t truncated = (int64_t)scaled;
+    double rest = scaled - (double)truncated;
+    *ns = truncated + (rest > 0) - (rest < 0);
+    return true;
+}
 
+/* Makes nanoseconds of exactly an int of one digit, or exactly a float, where it is not negative and not too large.
+ * Returns FL_NOT_PLAIN for anything else, without an exception.  Runs no Python code. */
+static inline int64_t
+fl_plain_seconds_as_ns(PyObject *seconds)
+{
+    int64_t ns = FL_NOT_PLAIN;
+    long number;
+    if (PyLong_CheckExact(seconds)) {
+        return fl_as_digit(seconds, &number) && number >= 0 ? number * INT64_C(1000000000) : FL_NOT_PLAIN;
+    }
+    if (PyFloat_CheckExact(seconds) && fl_scale_seconds(PyFloat_AS_DOUBLE(seconds), &ns) && ns >= 0) {
+        return ns;
+    }
+    return FL_NOT_PLAIN;
+}
+
+/* Parses the same arguments where the call is one of the usual ones: it gives no more than `blocking`, which is True or
+ * False, or no more than a `timeout` that fl_plain_seconds_as_ns takes, or True and such a timeout by position.
+ * Returns the timeout, or FL_NOT_PLAIN for any other call, without an exception.  Runs no Python code.
+ *
+ * It calls nothing, so the caller saves no registers for it.  The parts of the call are separate parameters so that they
+ * stay in registers, too.  A structure of them would be written to memory and read back in other sizes, which stalls the
+ * processor. */
 static inline int64_t
 fl_parse_plain_acquire(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    if (nargs == 1 && kwnames == NULL && args[0] == Py_False) {
-        return 0;
+    if (kwnames == NULL) {
+        if (nargs == 1) {
+            return args[0] == Py_False ? 0 : args[0] == Py_True ? FL_DEADLINE_NEVER : FL_NOT_PLAIN;
+        }
+        return nargs == 2 && args[0] == Py_True ? fl_plain_seconds_as_ns(args[1]) : FL_NOT_PLAIN;
     }
-    return fl_parse_plain_acquire_slow(args, nargs, kwnames);
+    if (nargs != 0 || PyTuple_GET_SIZE(kwnames) != 1) {
+        return FL_NOT_PLAIN;
+    }
+    PyObject *name = PyTuple_GET_ITEM(kwnames, 0);
+    if (fl_is_name(name, "timeout")) {
+        return fl_plain_seconds_as_ns(args[0]);
+    }
+    if (fl_is_name(name, "blocking")) {
+        return args[0] == Py_False ? 0 : args[0] == Py_True ? FL_DEADLINE_NEVER : FL_NOT_PLAIN;
+    }
+    return FL_NOT_PLAIN;
 }
 
 /* Parses the timeout of a wait(timeout=None).  None waits without a limit; 0 and less do not wait.  `self` is the

@@ -12,10 +12,13 @@ typedef struct {
     PyTypeObject *type;       /* whose method it is, owned */
     PyTypeObject *bound_type; /* owned */
     vectorcallfunc bound_call;
-    int room;  /* how many callables may be idle: MAX_IDLE, or 0 once the collector has cleared the descriptor */
-    int count; /* how many callables are idle */
-    fl_bound *idle[MAX_IDLE];
+    fl_bound **last;              /* the last idle callable, or `idle` where none is */
+    fl_bound **end;               /* the last place: idle + MAX_IDLE, or `idle` once the collector has cleared us */
+    fl_bound *idle[MAX_IDLE + 1]; /* the idle callables, after `nobody` */
 } fl_bound_descriptor;
+
+/* Stands before the idle callables.  It has no reference, so take_idle() does not take it. */
+static fl_bound nobody;
 
 /* ---- the callable ---- */
 
@@ -185,43 +188,50 @@ bound_traverse(PyObject *self, visitproc visit, void *arg)
     return 0;
 }
 
-static FL_SLOW void
-clear_weakrefs(PyObject *self)
+/* Makes the callable idle.  Its references are gone. */
+static inline void
+put_idle(fl_bound_descriptor *descriptor, fl_bound *bound)
 {
-    /* The callbacks may run the collector, which must not meet an object without references. */
-    PyObject_GC_UnTrack(self);
-    PyObject_ClearWeakRefs(self);
-    PyObject_GC_Track(self);
+    PyObject *lock = bound->self;
+    bound->self = NULL;
+    fl_revive((PyObject *)bound); /* with the list's reference */
+    *++descriptor->last = bound;
+    Py_XDECREF(lock); /* N3 */
 }
 
 static FL_SLOW void
-bound_free(PyObject *self)
+bound_dealloc_slow(PyObject *self)
 {
+    fl_bound_descriptor *descriptor = descriptor_of(bound_of(self));
+    if (bound_of(self)->weakrefs) {
+        /* The callbacks may run the collector, which must not meet an object without references. */
+        PyObject_GC_UnTrack(self);
+        PyObject_ClearWeakRefs(self);
+        PyObject_GC_Track(self);
+    }
+    if (descriptor->last < descriptor->end) {
+        put_idle(descriptor, bound_of(self));
+        return;
+    }
+    PyObject *lock = bound_of(self)->self;
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    Py_DECREF(bound_of(self)->descriptor);
     PyObject_GC_Del(self);
+    Py_DECREF(descriptor);
     Py_DECREF(type);
+    Py_XDECREF(lock); /* N3 */
 }
 
+/* Calls only as its last step, so that it saves no registers. */
 static void
 bound_dealloc(PyObject *self)
 {
-    fl_bound *bound = bound_of(self);
-    if (FL_UNLIKELY(bound->weakrefs != NULL)) {
-        clear_weakrefs(self);
+    fl_bound_descriptor *descriptor = descriptor_of(bound_of(self));
+    if (FL_UNLIKELY(bound_of(self)->weakrefs != NULL || descriptor->last >= descriptor->end)) {
+        bound_dealloc_slow(self);
+        return;
     }
-    fl_bound_descriptor *descriptor = descriptor_of(bound);
-    PyObject *lock = bound->self;
-    bound->self = NULL;
-    if (FL_LIKELY(descriptor->count < descriptor->room)) {
-        Py_INCREF(self); /* the list's reference, made so that the total of a debug build stays right */
-        descriptor->idle[descriptor->count++] = bound;
-    }
-    else {
-        bound_free(self);
-    }
-    Py_XDECREF(lock); /* N3 */
+    put_idle(descriptor, bound_of(self));
 }
 
 static PyMethodDef bound_methods[] = {
@@ -303,16 +313,16 @@ get_from_type(fl_bound_descriptor *descriptor, PyObject *type)
     return bind_ordinarily(descriptor, NULL, type);
 }
 
-/* Makes the last callable of the list active and returns it.  NULL without an exception where somebody else has it
- * (N2). */
+/* Makes the last callable of the list active and returns it.  NULL without an exception where there is none, or where
+ * somebody else has it (N2). */
 static inline PyObject *
 take_idle(fl_bound_descriptor *descriptor, PyObject *object)
 {
-    fl_bound *bound = descriptor->idle[descriptor->count - 1];
+    fl_bound *bound = *descriptor->last;
     if (FL_UNLIKELY(Py_REFCNT(bound) != 1)) {
         return NULL; /* N2 */
     }
-    descriptor->count--;
+    descriptor->last--;
     bound->self = Py_NewRef(object); /* N1 */
     return (PyObject *)bound;
 }
@@ -327,10 +337,10 @@ get_slow(fl_bound_descriptor *descriptor, PyObject *object, PyObject *type)
         return bind_ordinarily(descriptor, object, type);
     }
     PyObject *bound = NULL;
-    while (bound == NULL && descriptor->count > 0) {
+    while (bound == NULL && descriptor->last > descriptor->idle) {
         bound = take_idle(descriptor, object);
         if (bound == NULL) {
-            Py_DECREF(descriptor->idle[--descriptor->count]);
+            Py_DECREF(*descriptor->last--);
         }
     }
     return unless_profiled(bound ? bound : make_bound(descriptor, object));
@@ -340,7 +350,7 @@ static PyObject *
 descriptor_get(PyObject *self, PyObject *object, PyObject *type)
 {
     fl_bound_descriptor *descriptor = (fl_bound_descriptor *)self;
-    if (FL_LIKELY(object && Py_IS_TYPE(object, descriptor->type) && descriptor->count > 0)) {
+    if (FL_LIKELY(object && Py_IS_TYPE(object, descriptor->type))) {
         PyObject *bound = take_idle(descriptor, object);
         if (FL_LIKELY(bound != NULL)) {
             return unless_profiled(bound);
@@ -376,8 +386,8 @@ descriptor_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(descriptor->method);
     Py_VISIT(descriptor->type);
     Py_VISIT(descriptor->bound_type);
-    for (int i = 0; i < descriptor->count; i++) {
-        Py_VISIT(descriptor->idle[i]);
+    for (fl_bound **each = descriptor->last; each > descriptor->idle; each--) {
+        Py_VISIT(*each);
     }
     return 0;
 }
@@ -387,9 +397,9 @@ static int
 descriptor_clear(PyObject *self)
 {
     fl_bound_descriptor *descriptor = (fl_bound_descriptor *)self;
-    descriptor->room = 0;
-    while (descriptor->count > 0) {
-        Py_DECREF(descriptor->idle[--descriptor->count]);
+    descriptor->end = descriptor->idle;
+    while (descriptor->last > descriptor->idle) {
+        Py_DECREF(*descriptor->last--);
     }
     return 0;
 }
@@ -464,8 +474,9 @@ install_one(fl_state *state, PyTypeObject *type, const fl_bound_spec *spec)
     descriptor->type = (PyTypeObject *)Py_NewRef(type);
     descriptor->bound_type = (PyTypeObject *)Py_NewRef(state->bound_type);
     descriptor->bound_call = spec->vectorcall;
-    descriptor->room = MAX_IDLE;
-    descriptor->count = 0;
+    descriptor->idle[0] = &nobody;
+    descriptor->last = descriptor->idle;
+    descriptor->end = descriptor->idle + MAX_IDLE;
     PyObject_GC_Track(descriptor);
     int status = PyDict_SetItemString(type->tp_dict, spec->name, (PyObject *)descriptor);
     Py_DECREF(descriptor);

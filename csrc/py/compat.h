@@ -183,6 +183,49 @@ fl_is_finalizing(void)
 #endif
 }
 
+/* Returns True or False, a new reference.  PyBool_FromLong does the same, by a call. */
+static inline PyObject *
+fl_bool(bool value)
+{
+    if (value) {
+        Py_RETURN_TRUE;
+    }
+    Py_RETURN_FALSE;
+}
+
+/* Gives the object, whose last reference is gone, one reference.  For py/bound.c, in one instruction.  A debug build
+ * counts the reference. */
+static inline void
+fl_revive(PyObject *object)
+{
+#if FL_BOUND_CALLABLES && !defined(Py_REF_DEBUG)
+    object->ob_refcnt = 1;
+#else
+    Py_INCREF(object);
+#endif
+}
+
+/* If `number`, which is exactly an int, has one digit, writes it into `value` and returns true.  The digits are of 15
+ * or of 30 bits.  Runs no Python code. */
+static inline bool
+fl_as_digit(PyObject *number, long *value)
+{
+    PyLongObject *object = (PyLongObject *)number;
+#if PY_VERSION_HEX >= 0x030C0000
+    if (!PyUnstable_Long_IsCompact(object)) {
+        return false;
+    }
+    *value = (long)PyUnstable_Long_CompactValue(object);
+#else
+    Py_ssize_t size = Py_SIZE(object);
+    if (size < -1 || size > 1) {
+        return false;
+    }
+    *value = size * (long)object->ob_digit[0]; /* 0 has a digit, too */
+#endif
+    return true;
+}
+
 /* Returns object.name, a new reference; NULL without an exception where there is no such attribute; NULL with an
  * exception where looking fails.  May run Python code. */
 static inline PyObject *

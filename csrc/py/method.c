@@ -34,7 +34,7 @@ object_of(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
     return NULL;
 }
 
-/* Makes any call that method_vectorcall does not make. */
+/* Makes any call that call_with does not make. */
 static FL_NOINLINE PyObject *
 call_slow(fl_method *method, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
@@ -53,16 +53,35 @@ call_slow(fl_method *method, PyObject *const *args, size_t nargsf, PyObject *kwn
     return method->call(args[0], args + 1, nargs - 1, kwnames);
 }
 
+static inline bool
+is_of_method(fl_method *method, PyObject *object)
+{
+    return Py_IS_TYPE(object, method->type) || Py_IS_TYPE(object, method->subtype);
+}
+
+/* Makes a call with arguments. */
+static FL_NOINLINE PyObject *
+call_with(fl_method *method, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
+    if (FL_LIKELY(nargs > 0 && is_of_method(method, args[0]) && method->call && !fl_is_profiled())) {
+        return method->call(args[0], args + 1, nargs - 1, kwnames);
+    }
+    return call_slow(method, args, nargsf, kwnames);
+}
+
+/* A call without arguments is made here.  It has less to keep over the question whether a profiler watches. */
 static PyObject *
 method_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
     fl_method *method = (fl_method *)self;
-    Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
-    bool ours = nargs > 0 && (Py_IS_TYPE(args[0], method->type) || Py_IS_TYPE(args[0], method->subtype));
-    if (FL_LIKELY(ours && method->call && !fl_is_profiled())) {
-        return method->call(args[0], args + 1, nargs - 1, kwnames);
+    if (PyVectorcall_NARGS(nargsf) != 1 || kwnames || !is_of_method(method, args[0]) || method->call == NULL) {
+        return call_with(method, args, nargsf, kwnames);
     }
-    return call_slow(method, args, nargsf, kwnames);
+    if (FL_UNLIKELY(fl_is_profiled())) {
+        return call_slow(method, args, 1, NULL);
+    }
+    return method->call(args[0], args + 1, 0, NULL);
 }
 
 /* ---- what a function has ---- */

@@ -229,7 +229,7 @@ barrier_get_broken(PyObject *self, void *Py_UNUSED(context))
     if (!fl_barrier_is_closed(self)) {
         return fl_inside_property(self, fl_state_of(self)->stdlib_barrier, "broken");
     }
-    return PyBool_FromLong(fl_barrier_is_broken(fl_barrier_core(self)));
+    return fl_bool(fl_barrier_is_broken(fl_barrier_core(self)));
 }
 
 static PyObject *

@@ -124,7 +124,7 @@ fl_condition_locked(PyObject *self, PyObject *Py_UNUSED(ignored))
     fl_condition_object *condition = fl_condition_of(self);
     fl_lock_kind kind = fl_condition_kind(condition);
     if (kind != FL_FOREIGN) {
-        return PyBool_FromLong(fl_locking_is_locked(kind, condition->mutex));
+        return fl_bool(fl_locking_is_locked(kind, condition->mutex));
     }
     return call_foreign(condition, "locked", "locked", NO_ARGUMENTS);
 }
@@ -225,7 +225,7 @@ fl_condition_is_owned(PyObject *self, PyObject *const *args, Py_ssize_t nargs, P
         return raise_misfit(self, "_is_owned", (fl_call){args, nargs, kwnames});
     }
     int owned = fl_condition_owns(fl_condition_of(self));
-    return owned < 0 ? NULL : PyBool_FromLong(owned);
+    return owned < 0 ? NULL : fl_bool(owned);
 }
 
 FL_DOC(fl_condition_release_save_doc,

@@ -201,7 +201,7 @@ fl_condition_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObj
         return fl_raise_misfit(fl_state_of(self), "Condition", "wait", self, call);
     }
     int notified = wait_with_timeout(self, timeout);
-    return notified < 0 ? NULL : PyBool_FromLong(notified);
+    return notified < 0 ? NULL : fl_bool(notified);
 }
 
 /* Waits once for wait_for(), by self.wait() where that is replaced.  0, or -1 with an exception. */

@@ -74,7 +74,7 @@ peek_flag(PyObject *self)
     if (fl_event_is_unborn(core_of(self))) {
         return NULL;
     }
-    return PyBool_FromLong(fl_event_is_set(core_of(self)) || fl_event_was_opened_set(core_of(self)));
+    return fl_bool(fl_event_is_set(core_of(self)) || fl_event_was_opened_set(core_of(self)));
 }
 
 static PyGetSetDef event_getset[];

@@ -51,7 +51,7 @@ wait_within(fl_lock_wait_fn *wait, fl_lock_kind kind, void *mutex, int64_t timeo
             return NULL;
         }
     } while (acquired == FL_PY_DEADLOCK);
-    return acquired < 0 ? NULL : PyBool_FromLong(acquired);
+    return acquired < 0 ? NULL : fl_bool(acquired);
 }
 
 /* Takes the mutex within the timeout.  Returns a bool, or NULL with an exception.  It does not call try_lock(): that
@@ -83,9 +83,15 @@ lock_within(fl_lock_kind kind, void *mutex, int64_t timeout_ns)
 }
 
 static FL_NOINLINE PyObject *
-lock_plain(fl_lock_kind kind, void *mutex)
+lock_plain(fl_lock_kind kind, void *mutex, int64_t timeout_ns)
 {
-    return lock_within(kind == FL_SCOPED ? FL_SCOPED : FL_PLAIN, mutex, FL_DEADLINE_NEVER);
+    return lock_within(kind == FL_SCOPED ? FL_SCOPED : FL_PLAIN, mutex, timeout_ns);
+}
+
+static FL_NOINLINE PyObject *
+lock_recursive(void *mutex, int64_t timeout_ns)
+{
+    return lock_within(FL_RECURSIVE, mutex, timeout_ns);
 }
 
 /* By itself, so that it is cheap to take a recursive mutex once more. */
@@ -93,29 +99,48 @@ FL_NOINLINE PyObject *
 fl_locking_lock_slow(fl_lock_kind kind, void *mutex)
 {
     if (kind != FL_RECURSIVE) {
-        return lock_plain(kind, mutex);
+        return lock_plain(kind, mutex, FL_DEADLINE_NEVER);
     }
     return lock_within(FL_RECURSIVE, mutex, FL_DEADLINE_NEVER);
 }
 
+/* Takes the mutex within the timeout, after an attempt that was not enough. */
+static inline PyObject *
+lock_within_slow(fl_lock_kind kind, void *mutex, int64_t timeout_ns)
+{
+    return kind == FL_RECURSIVE ? lock_recursive(mutex, timeout_ns) : lock_plain(kind, mutex, timeout_ns);
+}
+
+PyObject *
+fl_locking_try_lock_slow(fl_lock_kind kind, void *mutex)
+{
+    return lock_within_slow(kind, mutex, 0);
+}
+
 static FL_SLOW PyObject *
-acquire_any(fl_lock_kind kind, void *mutex, PyObject *self, fl_call call)
+acquire_any(fl_lock_kind kind, void *mutex, PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     int64_t timeout_ns;
-    if (fl_parse_acquire(stdlib_of(kind, self), call, &timeout_ns) < 0) {
+    if (fl_parse_acquire(stdlib_of(kind, self), (fl_call){args, nargs, kwnames}, &timeout_ns) < 0) {
         return NULL;
     }
-    return lock_within(kind, mutex, timeout_ns);
+    return lock_within_slow(kind, mutex, timeout_ns);
 }
 
 static inline PyObject *
 acquire_with(fl_lock_kind kind, void *mutex, PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     int64_t timeout_ns = fl_parse_plain_acquire(args, nargs, kwnames);
-    if (FL_LIKELY(timeout_ns != FL_NOT_PLAIN)) {
-        return lock_within(kind, mutex, timeout_ns);
+    if (FL_UNLIKELY(timeout_ns == FL_NOT_PLAIN)) {
+        return acquire_any(kind, mutex, self, args, nargs, kwnames);
     }
-    return acquire_any(kind, mutex, self, (fl_call){args, nargs, kwnames});
+    if (timeout_ns == 0) {
+        return fl_locking_try_lock(kind, mutex);
+    }
+    if (FL_LIKELY(fl_locking_try_lock_fast(kind, mutex))) {
+        Py_RETURN_TRUE;
+    }
+    return lock_within_slow(kind, mutex, timeout_ns);
 }
 
 PyObject *

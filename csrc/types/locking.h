@@ -57,19 +57,41 @@ fl_locking_is_owned(fl_lock_kind kind, void *mutex)
     return kind == FL_RECURSIVE ? fl_rmutex_is_owned(mutex) : fl_mutex_is_locked(mutex);
 }
 
+/* Takes the mutex if it is free and nobody waits for it.  Returns whether it did. */
+static inline bool
+fl_locking_try_lock_fast(fl_lock_kind kind, void *mutex)
+{
+    return kind == FL_RECURSIVE ? fl_rmutex_try_lock_fast(mutex)
+           : kind == FL_SCOPED  ? fl_mutex_try_enter_fast(mutex)
+                                : fl_mutex_try_lock_fast(mutex);
+}
+
 /* acquire() without arguments, and __enter__(): takes the mutex, and returns True. */
 PyObject *fl_locking_lock_slow(fl_lock_kind kind, void *mutex);
 
 static inline PyObject *
 fl_locking_lock(fl_lock_kind kind, void *mutex)
 {
-    bool taken = kind == FL_RECURSIVE ? fl_rmutex_try_lock_fast(mutex)
-                 : kind == FL_SCOPED  ? fl_mutex_try_enter_fast(mutex)
-                                      : fl_mutex_try_lock_fast(mutex);
-    if (FL_LIKELY(taken)) {
+    if (FL_LIKELY(fl_locking_try_lock_fast(kind, mutex))) {
         Py_RETURN_TRUE;
     }
     return fl_locking_lock_slow(kind, mutex);
+}
+
+/* acquire(False): takes the mutex if it is free or the calling thread may take it once more.  Returns whether it
+ * did. */
+PyObject *fl_locking_try_lock_slow(fl_lock_kind kind, void *mutex);
+
+static inline PyObject *
+fl_locking_try_lock(fl_lock_kind kind, void *mutex)
+{
+    if (fl_locking_is_locked(kind, mutex) && !(kind == FL_RECURSIVE && fl_rmutex_is_owned(mutex))) {
+        Py_RETURN_FALSE;
+    }
+    if (FL_LIKELY(fl_locking_try_lock_fast(kind, mutex))) {
+        Py_RETURN_TRUE;
+    }
+    return fl_locking_try_lock_slow(kind, mutex);
 }
 
 /* release(): releases the mutex once, and returns None.  RuntimeError where the mutex is not held, or, if it is
@@ -102,13 +124,16 @@ fl_locking_acquire_with(fl_lock_kind kind, void *mutex, PyObject *self, PyObject
                                 : fl_locking_acquire_plain(mutex, self, args, nargs, kwnames);
 }
 
-/* Does the same, and has a fast path for no arguments. */
+/* Does the same, and has fast paths for no arguments and for False. */
 static inline PyObject *
 fl_locking_acquire(fl_lock_kind kind, void *mutex, PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)
 {
     if (FL_LIKELY(nargs == 0 && kwnames == NULL)) {
         return fl_locking_lock(kind, mutex);
+    }
+    if (nargs == 1 && kwnames == NULL && args[0] == Py_False) {
+        return fl_locking_try_lock(kind, mutex);
     }
     return fl_locking_acquire_with(kind, mutex, self, args, nargs, kwnames);
 }

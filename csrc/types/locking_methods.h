@@ -41,7 +41,7 @@ NAME(release)(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 NAME(locked)(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return PyBool_FromLong(fl_locking_is_locked(KIND, NAME(core)(self)));
+    return fl_bool(fl_locking_is_locked(KIND, NAME(core)(self)));
 }
 
 static PyObject *

@@ -65,7 +65,7 @@ PyDoc_STRVAR(rlock_is_owned_doc,
 static PyObject *
 rlock_is_owned(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return PyBool_FromLong(fl_rmutex_is_owned(rlock_core(self)));
+    return fl_bool(fl_rmutex_is_owned(rlock_core(self)));
 }
 
 PyDoc_STRVAR(rlock_recursion_count_doc,

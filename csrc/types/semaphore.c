@@ -77,7 +77,7 @@ wait_within(PyObject *self, int64_t timeout_ns)
     if (acquired == FL_PY_OPENED) {
         return acquire_open(self, deadline_ns);
     }
-    return acquired < 0 ? NULL : PyBool_FromLong(acquired);
+    return acquired < 0 ? NULL : fl_bool(acquired);
 }
 
 static PyObject *
