@@ -12,6 +12,7 @@ it.  A fork inherits the count so far, which is the same for both runs and drops
 """
 
 import argparse
+import gc
 import os
 import re
 import shutil
@@ -37,7 +38,8 @@ Key = tuple[str, str]
 
 
 def run(operation: Operation | None, name: str, loops: int) -> None:
-    """One run, the warm-up included."""
+    """One run, the warm-up included.  The collector is off: it would run in one of two only."""
+    gc.disable()
     if operation is None:
         loop = empty_loop()
     elif name == FLOOR:

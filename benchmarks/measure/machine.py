@@ -30,8 +30,8 @@ def _processor() -> str:
 
 def _swap_ns() -> float | None:
     """What a compare-and-swap costs here; None without a C compiler."""
-    nothing = floor.load()
-    return nothing.swap_ns() if nothing else None
+    module = floor.load()
+    return module.Nothing().swap_ns() if module else None
 
 
 def environment() -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """The floor: what an operation would cost if the lock did nothing at all.
 
-``floor.c`` holds a type with two methods that do nothing.  For operations that are calls, the
-floor is a call of the same shape of one of them; for a creation it is ``object()``.  For a
-with-block it is an object whose class has the two methods, already bound to another object, as
+``floor.c`` holds types with methods that do nothing.  For operations that are calls, the floor is
+the same call of a method of the same shape: a C method with the same flags, or, where ours poses
+as a Python function, an object of a type of its own.  For a creation it is ``object()``.  For a
+with-block it is an object whose class has two such methods, already bound to another object, as
 ``__enter__`` and ``__exit__``.  Such methods do not bind again, and so this is the cheapest context
 manager that the interpreter can run: no bound method is made, and no lock is touched.
 (``contextlib.nullcontext`` is Python code and several times slower; the C context managers of the
@@ -54,7 +55,7 @@ def build(folder: Path) -> Path | None:
 
 @functools.cache
 def load() -> Any:
-    """An object whose methods do nothing, or None where it cannot be compiled."""
+    """The module with the types, or None where it cannot be compiled."""
     with tempfile.TemporaryDirectory() as folder:
         target = build(Path(folder))
         spec = target and importlib.util.spec_from_file_location(NAME, target)
@@ -62,9 +63,14 @@ def load() -> Any:
             return None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        return module.Nothing()
+        return module
 
 
-def context_manager(nothing: Any) -> object:
-    """An empty context manager over the two methods of *nothing*."""
-    return type("Empty", (), {"__enter__": nothing.enter, "__exit__": nothing.leave})()
+def names() -> dict[str, object] | None:
+    """What the statements of a floor use, or None where it cannot be compiled."""
+    module = load()
+    if module is None:
+        return None
+    nothing = module.Nothing()
+    empty = type("Empty", (), {"__enter__": nothing.enter, "__exit__": nothing.leave})
+    return {"nothing": nothing, "posing": module.Posing(), "empty": empty()}

@@ -62,10 +62,9 @@ class Operation:
 
     def floor_loop(self) -> Loop | None:
         """The loop over the floor, or None where this operation or this machine has none."""
-        nothing = floor.load() if self.floor is not None else None
-        if self.floor is None or nothing is None:
+        names = floor.names() if self.floor is not None else None
+        if self.floor is None or names is None:
             return None
-        names = {"nothing": nothing, "empty": floor.context_manager(nothing)}
         return compile_loop(self.floor, names)
 
 
@@ -179,7 +178,12 @@ def _depth(depth: int) -> Operation:
     )
 
 
-def _pair(group: str, name: str, type_: str, arguments: str, floor_call: str) -> Operation:
+def _empty(type_: str, method: str = "enter") -> str:
+    """The method of the floor that has the shape of *type_*'s methods."""
+    return f"nothing.{method}" if type_ in ("Lock", "RLock") else "posing.call"
+
+
+def _pair(group: str, name: str, type_: str, arguments: str) -> Operation:
     variable = name.split(".")[0]
     return Operation(
         group,
@@ -187,7 +191,7 @@ def _pair(group: str, name: str, type_: str, arguments: str, floor_call: str) ->
         f"{variable}.acquire({arguments})\n{variable}.release()",
         type_,
         _new(type_, variable),
-        f"{floor_call}\nnothing.enter()",
+        f"{_empty(type_, 'acquire')}({arguments})\n{_empty(type_)}()",
         timeout="timeout" in arguments,
         quick=group != "non-blocking" or type_ != "RLock",
     )
@@ -200,10 +204,11 @@ def _call(
     prepare: Prepare,
     *,
     name: str = "",
-    floor: str = "nothing.enter()",
+    floor: str | None = None,
     method: str | None = None,
     quick: bool = False,
 ) -> Operation:
+    floor = floor or f"{_empty(type_)}()"
     return Operation(
         group, name or statement, statement, type_, prepare, floor, method=method, quick=quick
     )
@@ -214,33 +219,28 @@ OPERATIONS: tuple[Operation, ...] = (
     _with("Lock", "lock"),
     _with("Condition", "condition"),
     _with("Semaphore", "semaphore"),
-    _pair("acquire/release", "rlock.acquire(); rlock.release()", "RLock", "", "nothing.enter()"),
-    _pair("acquire/release", "lock.acquire(); lock.release()", "Lock", "", "nothing.enter()"),
+    _pair("acquire/release", "rlock.acquire(); rlock.release()", "RLock", ""),
+    _pair("acquire/release", "lock.acquire(); lock.release()", "Lock", ""),
     _pair(
         "acquire/release",
         "semaphore.acquire(); semaphore.release()",
         "Semaphore",
         "",
-        "nothing.enter()",
     ),
     _pair(
         "acquire/release",
         "bounded.acquire(); bounded.release()",
         "BoundedSemaphore",
         "",
-        "nothing.enter()",
     ),
     *(_depth(depth) for depth in range(1, 6)),
-    _pair(
-        "non-blocking", "rlock.acquire(False); release", "RLock", "False", "nothing.leave(False)"
-    ),
-    _pair("non-blocking", "lock.acquire(False); release", "Lock", "False", "nothing.leave(False)"),
+    _pair("non-blocking", "rlock.acquire(False); release", "RLock", "False"),
+    _pair("non-blocking", "lock.acquire(False); release", "Lock", "False"),
     _pair(
         "non-blocking",
         "semaphore.acquire(False); release",
         "Semaphore",
         "False",
-        "nothing.leave(False)",
     ),
     _call(
         "non-blocking, held",
@@ -248,7 +248,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "RLock",
         _held_elsewhere("RLock", "rlock"),
         name="rlock.acquire(False), held",
-        floor="nothing.leave(False)",
+        floor="nothing.acquire(False)",
     ),
     _call(
         "non-blocking, held",
@@ -256,11 +256,11 @@ OPERATIONS: tuple[Operation, ...] = (
         "Lock",
         _held_elsewhere("Lock", "lock"),
         name="lock.acquire(False), held",
-        floor="nothing.leave(False)",
+        floor="nothing.acquire(False)",
         quick=True,
     ),
-    _pair("timed", "rlock.acquire(timeout=1); release", "RLock", "timeout=1", "nothing.leave(1)"),
-    _pair("timed", "lock.acquire(timeout=1); release", "Lock", "timeout=1", "nothing.leave(1)"),
+    _pair("timed", "rlock.acquire(timeout=1); release", "RLock", "timeout=1"),
+    _pair("timed", "lock.acquire(timeout=1); release", "Lock", "timeout=1"),
     _call("locked", "lock.locked()", "Lock", _new("Lock", "lock"), quick=True),
     _call("locked", "rlock.locked()", "RLock", _new("RLock", "rlock"), method="locked"),
     _call(
@@ -308,7 +308,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "condition.wait(0)",
         "Condition",
         _entered("Condition", "condition"),
-        floor="nothing.leave(0)",
+        floor="posing.call(0)",
         quick=True,
     ),
     _call(
@@ -317,7 +317,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Event",
         _new("Event", "event"),
         name="event.set(); is_set(); clear()",
-        floor="nothing.enter()\nnothing.enter()\nnothing.enter()",
+        floor="posing.call()\nposing.call()\nposing.call()",
         quick=True,
     ),
     _call("event", "event.is_set()", "Event", _new("Event", "event")),
@@ -335,7 +335,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Event",
         _new("Event", "event"),
         name="event.wait(0), not set",
-        floor="nothing.leave(0)",
+        floor="posing.call(0)",
         quick=True,
     ),
     _call(
@@ -344,7 +344,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Semaphore",
         _entered("Semaphore", "semaphore"),
         name="semaphore.acquire(timeout=0), none free",
-        floor="nothing.leave(0)",
+        floor="posing.call(timeout=0)",
         quick=True,
     ),
 )

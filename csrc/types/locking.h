@@ -124,20 +124,6 @@ fl_locking_acquire_with(fl_lock_kind kind, void *mutex, PyObject *self, PyObject
                                 : fl_locking_acquire_plain(mutex, self, args, nargs, kwnames);
 }
 
-/* Does the same, and has fast paths for no arguments and for False. */
-static inline PyObject *
-fl_locking_acquire(fl_lock_kind kind, void *mutex, PyObject *self, PyObject *const *args, Py_ssize_t nargs,
-                   PyObject *kwnames)
-{
-    if (FL_LIKELY(nargs == 0 && kwnames == NULL)) {
-        return fl_locking_lock(kind, mutex);
-    }
-    if (nargs == 1 && kwnames == NULL && args[0] == Py_False) {
-        return fl_locking_try_lock(kind, mutex);
-    }
-    return fl_locking_acquire_with(kind, mutex, self, args, nargs, kwnames);
-}
-
 /* Does the same for `method`, another name of acquire, whose arguments may be restricted: the standard library checks
  * the arguments first. */
 PyObject *fl_locking_acquire_as(fl_lock_kind kind, void *mutex, PyObject *self, const char *method, fl_call call);

@@ -26,10 +26,23 @@ NAME(core)(PyObject *self)
 
 /* ---- methods ---- */
 
+/* acquire() with arguments.  By itself, so that acquire() without any has nothing to keep for it. */
+static FL_NOINLINE PyObject *
+NAME(acquire_with)(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (nargs == 1 && kwnames == NULL && args[0] == Py_False) {
+        return fl_locking_try_lock(KIND, NAME(core)(self));
+    }
+    return fl_locking_acquire_with(KIND, NAME(core)(self), self, args, nargs, kwnames);
+}
+
 static PyObject *
 NAME(acquire)(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    return fl_locking_acquire(KIND, NAME(core)(self), self, args, nargs, kwnames);
+    if (FL_LIKELY(nargs == 0 && kwnames == NULL)) {
+        return fl_locking_lock(KIND, NAME(core)(self));
+    }
+    return NAME(acquire_with)(self, args, nargs, kwnames);
 }
 
 static PyObject *
