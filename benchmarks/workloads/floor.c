@@ -119,8 +119,7 @@ static PyType_Slot empty_slots[] = {
 static PyType_Spec empty_spec = {
     .name = "bench_floor.Method",
     .basicsize = sizeof(empty_method),
-    .flags =
-        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = empty_slots,
 };
 

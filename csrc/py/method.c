@@ -10,7 +10,7 @@ typedef struct {
     vectorcallfunc vectorcall;
     PyTypeObject *type;    /* the type that has the method */
     PyTypeObject *subtype; /* the one of fl_method_share(), or `type` again */
-    fl_fastcall *call;     /* NULL for __init__: `builtin` is a slot wrapper then, and is called */
+    fl_fastcall *call;     /* NULL for __init__: `builtin` is a slot wrapper then, and call_slow calls it */
     PyObject *builtin;     /* what the type had in its place: a method descriptor or a slot wrapper */
     PyObject *function;    /* the function that the method stands for */
     PyObject *original;    /* the function of `threading`; NULL where this version of Python has none */
@@ -34,10 +34,11 @@ object_of(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
     return NULL;
 }
 
-/* Makes any call that call_with does not make. */
+/* Makes any call that call_with does not make: of __init__, on other objects, and for a profiler. */
 static FL_NOINLINE PyObject *
-call_slow(fl_method *method, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+call_slow(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
+    fl_method *method = (fl_method *)self;
     Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
     PyObject *object = object_of(args, nargs, kwnames);
     bool ours = object && PyObject_TypeCheck(object, method->type);
@@ -61,13 +62,14 @@ is_of_method(fl_method *method, PyObject *object)
 
 /* Makes a call with arguments. */
 static FL_NOINLINE PyObject *
-call_with(fl_method *method, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+call_with(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
+    fl_method *method = (fl_method *)self;
     Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
-    if (FL_LIKELY(nargs > 0 && is_of_method(method, args[0]) && method->call && !fl_is_profiled())) {
+    if (FL_LIKELY(nargs > 0 && is_of_method(method, args[0]) && !fl_is_profiled())) {
         return method->call(args[0], args + 1, nargs - 1, kwnames);
     }
-    return call_slow(method, args, nargsf, kwnames);
+    return call_slow(self, args, nargsf, kwnames);
 }
 
 /* A call without arguments is made here.  It has less to keep over the question whether a profiler watches. */
@@ -75,13 +77,13 @@ static PyObject *
 method_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
     fl_method *method = (fl_method *)self;
-    if (PyVectorcall_NARGS(nargsf) != 1 || kwnames || !is_of_method(method, args[0]) || method->call == NULL) {
-        return call_with(method, args, nargsf, kwnames);
+    if (PyVectorcall_NARGS(nargsf) != 1 || kwnames || !is_of_method(method, args[0])) {
+        return call_with(self, args, nargsf, kwnames);
     }
     if (FL_UNLIKELY(fl_is_profiled())) {
-        return call_slow(method, args, 1, NULL);
+        return call_slow(self, args, 1, NULL);
     }
-    return method->call(args[0], args + 1, 0, NULL);
+    return method->call(args[0], args, 0, NULL); /* nobody looks at the second */
 }
 
 /* ---- what a function has ---- */
@@ -268,13 +270,14 @@ make_method(fl_state *state, PyTypeObject *type, PyObject *builtin, PyObject *fu
     if (method == NULL) {
         return NULL;
     }
-    method->vectorcall = method_vectorcall;
+    method->vectorcall = call_slow;
     method->type = (PyTypeObject *)Py_NewRef((PyObject *)type);
     method->subtype = (PyTypeObject *)Py_NewRef((PyObject *)type);
     method->call = NULL;
     if (Py_IS_TYPE(builtin, &PyMethodDescr_Type)) {
         PyMethodDef *def = ((PyMethodDescrObject *)builtin)->d_method;
         method->call = (fl_fastcall *)(void (*)(void))def->ml_meth; /* METH_FASTCALL | METH_KEYWORDS */
+        method->vectorcall = method_vectorcall;
     }
     method->builtin = Py_NewRef(builtin);
     method->function = Py_NewRef(function);
