@@ -92,7 +92,7 @@ fl_sema_try_acquire(fl_sema *sema)
 {
     uint64_t word = fl_load_relaxed_u64(&sema->word);
     while (FL_LIKELY((int64_t)word >= FL_SEMA_ONE)) {
-        if (FL_LIKELY(fl_attached_swap_acquire_u64(&sema->word, word, word - FL_SEMA_ONE))) { /* S7 */
+        if (FL_LIKELY(fl_attached_swap_seen_acquire_u64(&sema->word, word, word - FL_SEMA_ONE))) { /* S7 */
             return true;
         }
         word = fl_load_relaxed_u64(&sema->word);
@@ -111,7 +111,7 @@ fl_sema_release_fast(fl_sema *sema, uint64_t bound)
 {
     uint64_t word = fl_load_relaxed_u64(&sema->word);
     bool plain = !(word & FL_SEMA_PARKED) && word / FL_SEMA_ONE < bound;
-    return plain && fl_attached_swap_release_u64(&sema->word, word, word + FL_SEMA_ONE); /* S7 */
+    return plain && fl_attached_swap_seen_release_u64(&sema->word, word, word + FL_SEMA_ONE); /* S7 */
 }
 
 /* Does what fl_sema_release_slow does, and quicker where it can. */

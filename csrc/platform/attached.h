@@ -66,8 +66,23 @@ fl_attached_swap_release_u64(fl_atomic_u64 *word, uint64_t expected, uint64_t de
 #endif
 }
 
-/* The same for a word that the calling thread has just loaded as `seen`, without a second look at it: it has been
- * attached since. */
+/* Stores `desired` where the word is still `seen`, which the calling thread has just loaded; returns whether it did.
+ * Where the runtime has one lock the word is not looked at again: the thread has been attached since.  That lock orders
+ * the threads then.  Acquires. */
+static inline bool
+fl_attached_swap_seen_acquire_u64(fl_atomic_u64 *word, uint64_t seen, uint64_t desired)
+{
+    fl_assert_attached();
+#if FL_RUNTIME_LOCK
+    (void)seen;
+    fl_store_relaxed_u64(word, desired);
+    return true;
+#else
+    return fl_cas_acquire_u64(word, &seen, desired);
+#endif
+}
+
+/* The same; releases. */
 static inline bool
 fl_attached_swap_seen_release_u64(fl_atomic_u64 *word, uint64_t seen, uint64_t desired)
 {
@@ -81,7 +96,7 @@ fl_attached_swap_seen_release_u64(fl_atomic_u64 *word, uint64_t seen, uint64_t d
 #endif
 }
 
-/* The same; acquires. */
+/* Stores `desired` and returns true where the word is `expected`, as above; acquires. */
 static inline bool
 fl_attached_swap_acquire_u32(fl_atomic_u32 *word, uint32_t expected, uint32_t desired)
 {
