@@ -345,8 +345,8 @@ WAITS = [
     Bug(
         "taking a permit does not acquire",
         "core/sema.h",
-        "fl_attached_swap_acquire_u64(&sema->word, word, word - FL_SEMA_ONE)",
-        "fl_attached_swap_release_u64(&sema->word, word, word - FL_SEMA_ONE)",
+        "fl_attached_swap_seen_acquire_u64(&sema->word, word, word - FL_SEMA_ONE)",
+        "fl_attached_swap_seen_release_u64(&sema->word, word, word - FL_SEMA_ONE)",
         "sema-turns",
     ),
     Bug(
