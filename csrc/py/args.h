@@ -103,8 +103,8 @@ int fl_parse_acquire(fl_stdlib stdlib, fl_call call, int64_t *timeout_ns);
 /* Not a timeout: the call has to be parsed by fl_parse_acquire. */
 #define FL_NOT_PLAIN INT64_C(-1)
 
-/* Makes nanoseconds of seconds.  Rounds away from zero, because a short timeout must not become one of 0.  Returns false
- * where the number is too large, or NaN.  Runs no Python code. */
+/* Makes nanoseconds of seconds.  Rounds away from zero, because a short timeout must not become one of 0.  Returns
+ * false where the number is too large, or NaN.  Runs no Python code. */
 static inline bool
 fl_scale_seconds(double seconds, int64_t *ns)
 {
@@ -138,9 +138,9 @@ fl_plain_seconds_as_ns(PyObject *seconds)
  * False, or no more than a `timeout` that fl_plain_seconds_as_ns takes, or True and such a timeout by position.
  * Returns the timeout, or FL_NOT_PLAIN for any other call, without an exception.  Runs no Python code.
  *
- * It calls nothing, so the caller saves no registers for it.  The parts of the call are separate parameters so that they
- * stay in registers, too.  A structure of them would be written to memory and read back in other sizes, which stalls the
- * processor. */
+ * It calls nothing, so the caller saves no registers for it.  The parts of the call are separate parameters so that
+ * they stay in registers, too.  A structure of them would be written to memory and read back in other sizes, which
+ * stalls the processor. */
 static inline int64_t
 fl_parse_plain_acquire(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
