@@ -134,7 +134,7 @@ fl_plain_seconds_as_ns(PyObject *seconds)
     return FL_NOT_PLAIN;
 }
 
-/* Parses the same arguments where the call is one of the usual ones: it gives no more than `blocking`, which is True or
+/* Parses the arguments of acquire() where the call is a usual one: it gives no more than `blocking`, which is True or
  * False, or no more than a `timeout` that fl_plain_seconds_as_ns takes, or True and such a timeout by position.
  * Returns the timeout, or FL_NOT_PLAIN for any other call, without an exception.  Runs no Python code.
  *
