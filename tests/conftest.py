@@ -12,6 +12,7 @@ from types import ModuleType
 
 import pytest
 import support
+
 from pyfastlock import _waits
 
 IMPLEMENTATIONS = [

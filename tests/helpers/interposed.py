@@ -38,7 +38,8 @@ def check_interposed(source: str, folder: Path, impl: object, output: str) -> No
     subprocess.run([*command, "-pthread"], check=True)
     ctypes.CDLL(str(library))  # it can be loaded
     old = os.environ.get("LD_PRELOAD")
-    os.environ["LD_PRELOAD"] = ":".join(filter(None, [old, str(library)]))  # a sanitizer comes first
+    # A sanitizer comes first.
+    os.environ["LD_PRELOAD"] = ":".join(filter(None, [old, str(library)]))
     try:
         check_script(IN_SCRIPT + source, impl, output=output)
     finally:

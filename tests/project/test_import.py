@@ -1,4 +1,5 @@
-"""What `import pyfastlock` brings with it: itself, and what `threading` imports anyway."""
+"""What `import pyfastlock` brings with it: itself, what `threading` imports anyway, and `gc`, which
+is in the interpreter and has no file."""
 
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 import pyfastlock
 
 OURS = {
+    "gc",
     "pyfastlock",
     "pyfastlock._contention",
     "pyfastlock._core",
