@@ -127,17 +127,30 @@ module_start_contention(PyObject *module, PyObject *Py_UNUSED(ignored))
 }
 
 PyDoc_STRVAR(read_contention_doc,
-             "_read_contention($module, stop, /)\n"
+             "_read_contention($module, /)\n"
              "--\n"
              "\n"
-             "Return what pyfastlock._contention makes a report of, and stop recording if asked to.\n"
-             "Raises RuntimeError where it is off.");
+             "Return what pyfastlock._contention makes a report of.\n"
+             "Raises RuntimeError where recording is off.");
 
 static PyObject *
-module_read_contention(PyObject *module, PyObject *stop)
+module_read_contention(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
-    int stops = PyObject_IsTrue(stop);
-    return stops < 0 ? NULL : fl_contention_read(PyModule_GetState(module), stops);
+    return fl_contention_read(PyModule_GetState(module));
+}
+
+PyDoc_STRVAR(stop_contention_doc,
+             "_stop_contention($module, /)\n"
+             "--\n"
+             "\n"
+             "Stop recording, and return what _read_contention() does.  Where there is no memory for\n"
+             "that, recording is off, and the next call returns it.\n"
+             "Raises RuntimeError where recording is off.");
+
+static PyObject *
+module_stop_contention(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    return fl_contention_stop(PyModule_GetState(module));
 }
 
 PyDoc_STRVAR(set_deadlocks_doc,
@@ -176,11 +189,12 @@ module_is_main(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 static PyMethodDef module_methods[] = {
     {"_is_main_interpreter", module_is_main, METH_NOARGS, is_main_doc},
     {"_name", module_name, METH_O, name_doc},
-    {"_read_contention", module_read_contention, METH_O, read_contention_doc},
+    {"_read_contention", module_read_contention, METH_NOARGS, read_contention_doc},
     {"_set_deadlocks", module_set_deadlocks, METH_O, set_deadlocks_doc},
     {"_set_name", FL_FASTCALL(module_set_name), METH_FASTCALL, set_name_doc},
     {"_set_patched", module_set_patched, METH_O, set_patched_doc},
     {"_start_contention", module_start_contention, METH_NOARGS, start_contention_doc},
+    {"_stop_contention", module_stop_contention, METH_NOARGS, stop_contention_doc},
     {"_waiters", module_waiters, METH_O, waiters_doc},
     {"_waits", module_waits, METH_NOARGS, waits_doc},
     {NULL, NULL, 0, NULL},

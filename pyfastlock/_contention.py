@@ -5,7 +5,12 @@ The C code records (csrc/types/contention.h).  Here its numbers become a report.
 
 from time import monotonic
 
-from pyfastlock._core import _read_contention, _set_name, _start_contention
+from pyfastlock._core import (
+    _read_contention,
+    _set_name,
+    _start_contention,
+    _stop_contention,
+)
 
 TYPE_CHECKING = False  # `typing` costs more to import than all the rest of the package
 if TYPE_CHECKING:
@@ -157,6 +162,8 @@ class ContentionReport:
         self._end: float | None = None
         self._locks: list[Contention] = []
         self._lost = 0
+        # What was recorded, after the stop and until it is in the report: there may be no memory.
+        self._recorded: tuple[list[Raw], int] | None = None
 
     @property
     def locks(self) -> "list[Contention]":
@@ -177,10 +184,10 @@ class ContentionReport:
 
     def _look(self) -> None:
         """Read what there is so far, where the recording goes on."""
-        if self not in _current:
+        if _current[0] is not self or self._recorded is not None:
             return
         try:
-            recorded = _read_contention(False)
+            recorded = _read_contention()
         except RuntimeError:  # another thread has stopped it just now
             return
         self._fill(recorded)
@@ -310,8 +317,10 @@ def _row(text: str, waits: "Contention | WaitingCall") -> "tuple[str, str, str, 
     return text, str(waits.waits), f"{waits.total:.6f}", f"{waits.longest:.6f}"
 
 
-_current: "list[ContentionReport]" = []
-"""The report of the recording that goes on in this interpreter, if there is one."""
+_current: "list[ContentionReport | None]" = [None]
+"""The report of the recording that goes on in this interpreter, if there is one.
+
+It has its place beforehand: to put it there needs no memory."""
 
 
 def start_contention() -> None:
@@ -328,12 +337,22 @@ def start_contention() -> None:
 def stop_contention() -> ContentionReport:
     """Stop recording, and return the report.
 
-    A wait that has not ended by then is not in it.
+    A wait that has not ended by then is not in it.  Where there is no memory for the report,
+    nothing is recorded any more, and another call returns it.
 
     Raises RuntimeError where waits are not being recorded.
     """
-    recorded = _read_contention(True)
-    return _finish(recorded)
+    report = _current[0]
+    if report is None:
+        report = ContentionReport()
+    # The rest can be done again, if it fails.  So nothing is lost.
+    if report._recorded is None:
+        report._recorded = _stop_contention()
+    if report._end is None:
+        report._end = monotonic()
+    report._fill(report._recorded)
+    _current[0] = report._recorded = None
+    return report
 
 
 class _Recording:
@@ -352,7 +371,7 @@ class _Recording:
         value: "BaseException | None",
         traceback: "TracebackType | None",
     ) -> None:
-        if self._report in _current:  # the block may have stopped it
+        if self._report is _current[0]:  # the block may have stopped it
             stop_contention()
 
 
@@ -371,17 +390,9 @@ def contention() -> "AbstractContextManager[ContentionReport]":
 
 
 def _start() -> ContentionReport:
-    _start_contention()
     report = ContentionReport()
-    _current[:] = [report]
-    return report
-
-
-def _finish(recorded: "tuple[list[Raw], int]") -> ContentionReport:
-    report = _current[0] if _current else ContentionReport()
-    _current.clear()
-    report._end = monotonic()
-    report._fill(recorded)
+    _start_contention()
+    _current[0] = report
     return report
 
 

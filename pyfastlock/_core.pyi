@@ -105,9 +105,7 @@ def _set_deadlocks(mode: str, /) -> None:
 def _name(primitive: object, /) -> str | None:
     """Return the name that set_name() gave to the object, or None.  Runs no Python code."""
 
-def _read_contention(
-    stop: object, /
-) -> tuple[
+def _read_contention() -> tuple[
     list[
         tuple[
             int,
@@ -123,8 +121,8 @@ def _read_contention(
     ],
     int,
 ]:
-    """Return what pyfastlock._contention makes a report of, and stop recording if asked to.
-    Raises RuntimeError where it is off.
+    """Return what pyfastlock._contention makes a report of.
+    Raises RuntimeError where recording is off.
     """
 
 def _set_name(
@@ -139,6 +137,27 @@ def _set_patched(patched: object, /) -> None:
 
 def _start_contention() -> None:
     """Start recording.  Raises RuntimeError where it is on."""
+
+def _stop_contention() -> tuple[
+    list[
+        tuple[
+            int,
+            int,
+            str,
+            str,
+            str | None,
+            tuple[str, int, str] | None,
+            list[
+                tuple[tuple[str, int, str] | None, tuple[str, int, str] | None, int, float, float]
+            ],
+        ]
+    ],
+    int,
+]:
+    """Stop recording, and return what _read_contention() does.  Where there is no memory for
+    that, recording is off, and the next call returns it.
+    Raises RuntimeError where recording is off.
+    """
 
 def _waiters(primitive: Lock | RLock | Condition | Event | Semaphore | Barrier, /) -> int:
     """Return how many threads are queued on an object of one of these types right now.

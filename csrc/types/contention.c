@@ -187,6 +187,8 @@ fl_object_name(PyObject *self)
 
 /* ---- starting, stopping, reading ---- */
 
+static const char IS_OFF[] = "contention is not being recorded";
+
 int
 fl_contention_init(fl_state *state)
 {
@@ -210,10 +212,10 @@ fl_contention_fini(fl_state *state)
 {
     fl_recorder *recorder = state->recorder;
     if (recorder) {
-        fl_record *copies;
+        fl_record *records;
         uint64_t lost;
-        (void)fl_recorder_copy(recorder, true, &copies, &lost);
-        fl_records_free(copies);
+        (void)fl_recorder_stop(recorder, &records, &lost);
+        fl_records_free(records);
         fl_names_forget_of(recorder);
         state->recorder = NULL;
         free(recorder);
@@ -294,6 +296,9 @@ records_as_python(const fl_record *records, uint64_t lost)
 {
     PyObject *list = PyList_New(0);
     for (; list && records; records = records->next) {
+        if (records->call_count == 0) {
+            continue;
+        }
         PyObject *tuple = record_as_python(records);
         if (tuple == NULL || PyList_Append(list, tuple) < 0) {
             Py_CLEAR(list);
@@ -306,12 +311,12 @@ records_as_python(const fl_record *records, uint64_t lost)
 }
 
 PyObject *
-fl_contention_read(fl_state *state, bool stop)
+fl_contention_read(fl_state *state)
 {
     fl_record *copies;
     uint64_t lost;
     PyObject *result = NULL;
-    switch (fl_recorder_copy(state->recorder, stop, &copies, &lost)) {
+    switch (fl_recorder_copy(state->recorder, &copies, &lost)) {
         case FL_COPIED:
             result = records_as_python(copies, lost);
             break;
@@ -319,9 +324,27 @@ fl_contention_read(fl_state *state, bool stop)
             PyErr_NoMemory();
             break;
         case FL_COPIED_OFF:
-            PyErr_SetString(PyExc_RuntimeError, "contention is not being recorded");
+            PyErr_SetString(PyExc_RuntimeError, IS_OFF);
             break;
     }
     fl_records_free(copies);
+    return result;
+}
+
+PyObject *
+fl_contention_stop(fl_state *state)
+{
+    fl_record *records;
+    uint64_t lost;
+    if (!fl_recorder_stop(state->recorder, &records, &lost)) {
+        PyErr_SetString(PyExc_RuntimeError, IS_OFF);
+        return NULL;
+    }
+    PyObject *result = records_as_python(records, lost);
+    if (result == NULL) {
+        fl_recorder_leave(state->recorder, records);
+        return NULL;
+    }
+    fl_records_free(records);
     return result;
 }

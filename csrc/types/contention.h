@@ -27,6 +27,9 @@
  *     and beyond that one for each kind, name and place where objects were made, FL_FREED_MOST of them at most; and
  *     FL_CALLS_MOST pairs of places in each record.  What does not fit goes to a record, or a pair, without a place.
  *
+ * Q5  A stop needs no memory to stop.  Where there is none for its result, the records stay with the recorder, for the
+ *     next stop; a start frees them.
+ *
  * In the child of a fork the recording goes on with what it had. */
 
 #ifndef FL_CONTENTION_H
@@ -136,7 +139,7 @@ void fl_contention_fini(fl_state *state);
 /* Starts the recorder; 0, or -1 with RuntimeError where it is on. */
 int fl_contention_start(fl_state *state);
 
-/* Returns what was recorded, and stops the recorder if `stop`; NULL with an exception: RuntimeError where it is off.
+/* Return what was recorded, and the second one stops the recorder; NULL with an exception: RuntimeError where it is off.
  * The result is a pair: a list with a tuple for each record, and how many waits and objects were not recorded for lack
  * of memory.  The tuple is (number, objects, kind, type, name, made, calls):
  *   number   of the record: in the order in which the objects were first seen
@@ -147,7 +150,9 @@ int fl_contention_start(fl_state *state);
  *   made     where they were made, a place (fl_place_as_python), or None
  *   calls    a list of tuples (call, holder, waits, total, longest): two places; how many waits; their seconds in all,
  *            and of the longest
- * Waits that have not ended do not count. */
-PyObject *fl_contention_read(fl_state *state, bool stop);
+ * Waits that have not ended do not count.  Where fl_contention_stop() lacks memory the recorder is off, and the next call
+ * of it returns the result (Q5). */
+PyObject *fl_contention_read(fl_state *state);
+PyObject *fl_contention_stop(fl_state *state);
 
 #endif

@@ -250,17 +250,30 @@ change_session(fl_recorder *recorder, bool on)
     fl_store_relaxed_u32(&fl_watched, on_count ? watched | FL_WATCH_WAITS : watched & ~(uint32_t)FL_WATCH_WAITS);
 }
 
+/* Takes the records out that the last stop has left (Q5).  Under the switches' mutex. */
+static fl_record *
+take_left(fl_recorder *recorder)
+{
+    fl_record *left = recorder->left;
+    recorder->left = NULL;
+    recorder->has_left = false;
+    return left;
+}
+
 bool
 fl_recorder_start(fl_recorder *recorder)
 {
+    fl_record *left = NULL;
     lock_mutex(&switch_mutex);
     bool was_on = fl_session_is_on(fl_load_relaxed_u64(&recorder->session));
     if (!was_on) {
+        left = take_left(recorder);
         fl_store_relaxed_u64(&recorder->numbers, 0);
         fl_store_relaxed_u64(&recorder->lost, 0);
         change_session(recorder, true);
     }
     unlock_mutex(&switch_mutex);
+    fl_records_free(left);
     return !was_on;
 }
 
@@ -290,7 +303,8 @@ copy_list(const fl_record *list, const fl_recorder *recorder, fl_record **copies
     return true;
 }
 
-/* Moves the recorder's records from one list to the other.  Returns how many they were. */
+/* Moves the recorder's records from one list to the other, where they no longer stand for living objects.  Returns how
+ * many they were. */
 static size_t
 move(fl_record **list, const fl_recorder *recorder, fl_record **to)
 {
@@ -302,6 +316,10 @@ move(fl_record **list, const fl_recorder *recorder, fl_record **to)
             continue;
         }
         *list = record->next;
+        if (record->object && record->call_count > 0) {
+            record->name = fl_name_copy(record->object, &record->name_size);
+        }
+        record->object = NULL;
         record->next = *to;
         *to = record;
         count++;
@@ -342,25 +360,47 @@ take_all(const fl_recorder *recorder)
 }
 
 fl_copied
-fl_recorder_copy(fl_recorder *recorder, bool stop, fl_record **copies, uint64_t *lost)
+fl_recorder_copy(fl_recorder *recorder, fl_record **copies, uint64_t *lost)
 {
-    fl_record *taken = NULL;
     fl_copied result = FL_COPIED_OFF;
     *copies = NULL;
     lock_mutex(&switch_mutex);
     if (fl_session_is_on(fl_load_relaxed_u64(&recorder->session))) {
-        if (stop) {
-            change_session(recorder, false);
-        }
         result = copy_all(recorder, copies) ? FL_COPIED : FL_COPIED_NO_MEMORY;
-        if (stop) {
-            taken = take_all(recorder);
-        }
         *lost = fl_load_relaxed_u64(&recorder->lost);
     }
     unlock_mutex(&switch_mutex);
-    fl_records_free(taken);
     return result;
+}
+
+bool
+fl_recorder_stop(fl_recorder *recorder, fl_record **records, uint64_t *lost)
+{
+    lock_mutex(&switch_mutex);
+    bool was_on = fl_session_is_on(fl_load_relaxed_u64(&recorder->session));
+    bool has_any = was_on || recorder->has_left;
+    if (was_on) {
+        change_session(recorder, false);
+    }
+    *records = was_on ? take_all(recorder) : take_left(recorder);
+    *lost = fl_load_relaxed_u64(&recorder->lost);
+    unlock_mutex(&switch_mutex);
+    return has_any;
+}
+
+void
+fl_recorder_leave(fl_recorder *recorder, fl_record *records)
+{
+    lock_mutex(&switch_mutex);
+    bool may_stay = !recorder->has_left && !fl_session_is_on(fl_load_relaxed_u64(&recorder->session));
+    if (may_stay) {
+        recorder->left = records;
+        recorder->has_left = true;
+    }
+    unlock_mutex(&switch_mutex);
+    if (!may_stay) {
+        fl_records_free(records);
+    }
 }
 
 /* ---- setting up, forks ---- */

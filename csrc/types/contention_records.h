@@ -20,11 +20,11 @@ typedef struct fl_record fl_record;
 struct fl_record {
     fl_record *next;
     fl_recorder *recorder;
-    const void *object; /* NULL: freed (Q1) */
+    const void *object; /* NULL: freed (Q1), or the record is no longer in the table */
     uint64_t number;    /* never used again in this session */
     uint64_t objects;   /* more than one where freed ones were put together */
     fl_place made;
-    char *name; /* of a freed object, or of a copy; NULL: it has none.  With `name_size` bytes and a zero byte */
+    char *name; /* where `object` is NULL, and of a copy; NULL: it has none.  With `name_size` bytes and a zero byte */
     size_t name_size;
     const char *kind; /* the name of our type; empty where the record is of all sorts of objects */
     char type[64];    /* the name of the class, in UTF-8 that may have been cut */
@@ -36,6 +36,8 @@ struct fl_recorder {
     fl_atomic_u64 session; /* Q2 */
     fl_atomic_u64 numbers; /* the last number that was given to a record */
     fl_atomic_u64 lost;    /* waits and objects for which there was no memory */
+    fl_record *left;       /* Q5; under the switches' mutex */
+    bool has_left;
 };
 
 /* Whether a recorder with that session is on (Q2). */
@@ -80,9 +82,15 @@ void fl_records_watch_names(void);
 
 typedef enum { FL_COPIED, FL_COPIED_OFF, FL_COPIED_NO_MEMORY } fl_copied;
 
-/* Makes a list of copies of all records that have waits, and sets `*lost`.  With `stop` the recorder is off afterwards
- * and has no records, also where there is no memory for the copies.  FL_COPIED_OFF where it is off already. */
-fl_copied fl_recorder_copy(fl_recorder *recorder, bool stop, fl_record **copies, uint64_t *lost);
+/* Makes a list of copies of all records that have waits, and sets `*lost`.  FL_COPIED_OFF where the recorder is off. */
+fl_copied fl_recorder_copy(fl_recorder *recorder, fl_record **copies, uint64_t *lost);
+
+/* Stops the recorder.  Gives all of its records to the caller, those without waits too, and sets `*lost`; or gives what
+ * fl_recorder_leave has left (Q5).  Returns false, and no records, where it is off and nothing was left. */
+bool fl_recorder_stop(fl_recorder *recorder, fl_record **records, uint64_t *lost);
+
+/* Leaves the records of a stop to the next stop; frees them where the recorder has been started since. */
+void fl_recorder_leave(fl_recorder *recorder, fl_record *records);
 
 /* Sets up the shards, and what a fork needs.  Returns 0 or an errno value. */
 int fl_records_init(void);
