@@ -216,13 +216,17 @@ static int64_t
 timeout_of(fl_state *state, PyObject *timeout)
 {
     double seconds = PyFloat_AsDouble(timeout);
-    bool is_number = !PyErr_Occurred();
-    PyErr_Clear();
-    if (is_number && seconds <= 0) {
+    PyObject *no_float = fl_take_exception();
+    if (no_float == NULL && seconds <= 0) {
         PyErr_SetString(PyExc_ValueError, "timeout must be greater than 0");
         return 0;
     }
     if (raise_bad_seconds(state, timeout)) {
+        Py_XDECREF(no_float);
+        return 0;
+    }
+    if (no_float) {
+        fl_set_exception(no_float); /* there was no memory, or only __float__ raises */
         return 0;
     }
     double ns = ceil(seconds * 1e9);
@@ -248,7 +252,7 @@ cancel_detached(void *Py_UNUSED(arg))
 }
 
 /* The key of the watchdog's file in the dict of files; a signal's is its number.  A value is a pair: the descriptor,
- * and the object. */
+ * and the object.  It is None where the program has given a descriptor. */
 enum { LATER_KEY = 0 };
 
 static void
@@ -261,20 +265,37 @@ drop_file(fl_state *state, int key)
     Py_XDECREF(number);
 }
 
-/* Keeps a file object alive, and drops the one before.  Returns 0, or -1 with an exception. */
+/* Keeps a file object alive.  What was kept before goes to `*before`, a new reference, or NULL where there was nothing:
+ * dumps go there until they go to the new file.  Returns 0; or -1 with an exception, and nothing has changed. */
 static int
-keep_file(fl_state *state, int key, PyObject *file, int fd)
+keep_file(fl_state *state, int key, PyObject *file, int fd, PyObject **before)
 {
-    if (PyLong_Check(file)) {
-        drop_file(state, key);
-        return 0;
-    }
     PyObject *number = PyLong_FromLong(key);
-    PyObject *kept = Py_BuildValue("(iO)", fd, file);
-    int status = number && kept ? PyDict_SetItem(state->dump_files, number, kept) : -1;
+    PyObject *kept = PyLong_Check(file) ? Py_NewRef(Py_None) : Py_BuildValue("(iO)", fd, file);
+    *before = number && kept ? PyObject_GetItem(state->dump_files, number) : NULL;
+    if (*before == NULL && PyErr_ExceptionMatches(PyExc_KeyError)) {
+        PyErr_Clear();
+    }
+    int status = PyErr_Occurred() ? -1 : PyDict_SetItem(state->dump_files, number, kept);
+    if (status < 0) {
+        Py_CLEAR(*before);
+    }
     Py_XDECREF(kept);
     Py_XDECREF(number);
     return status;
+}
+
+/* Undoes keep_file().  It needs no memory: the interpreter has small numbers, and the dict has a place for the key. */
+static void
+keep_again(fl_state *state, int key, PyObject *before)
+{
+    if (before == NULL) {
+        drop_file(state, key);
+        return;
+    }
+    PyObject *number = PyLong_FromLong(key);
+    (void)PyDict_SetItem(state->dump_files, number, before);
+    Py_DECREF(number);
 }
 
 /* The standard files outlive the interpreter, and dumps to them go on to its very end. */
@@ -285,7 +306,7 @@ fl_dump_functions_clear(fl_state *state)
     Py_ssize_t place = 0;
     while (state->dump_files && PyDict_Next(state->dump_files, &place, &key, &kept)) {
         int signum = (int)PyLong_AsLong(key);
-        int fd = (int)PyLong_AsLong(PyTuple_GET_ITEM(kept, 0));
+        int fd = kept == Py_None ? -1 : (int)PyLong_AsLong(PyTuple_GET_ITEM(kept, 0));
         if (fd > STDERR_FILENO && signum == LATER_KEY) {
             fl_dump_cancel_later_to(fd);
         }
@@ -331,13 +352,14 @@ dump_locks_later(PyObject *module, PyObject *args, PyObject *kwargs)
     if (call.plan.fd < 0) {
         return NULL;
     }
-    fl_py_detached(cancel_detached, NULL); /* before its file is dropped */
-    int status = keep_file(state, LATER_KEY, file, call.plan.fd);
+    PyObject *before;
+    int status = keep_file(state, LATER_KEY, file, call.plan.fd, &before);
     Py_DECREF(file);
     if (status < 0) {
         return NULL;
     }
     fl_py_detached(later_detached, &call);
+    Py_XDECREF(before);
     if (call.error) {
         drop_file(state, LATER_KEY);
         PyErr_SetString(PyExc_RuntimeError, "unable to start watchdog thread");
@@ -412,15 +434,20 @@ register_signal(PyObject *module, PyObject *args, PyObject *kwargs)
     if (fd < 0) {
         return NULL;
     }
-    int error = fl_dump_register(signum, fd, chains);
-    int status = error ? 0 : keep_file(PyModule_GetState(module), signum, file, fd);
+    fl_state *state = PyModule_GetState(module);
+    PyObject *before;
+    int status = keep_file(state, signum, file, fd, &before);
     Py_DECREF(file);
+    if (status < 0) {
+        return NULL;
+    }
+    int error = fl_dump_register(signum, fd, chains);
+    if (error) {
+        keep_again(state, signum, before);
+    }
+    Py_XDECREF(before);
     if (error) {
         return os_error(error);
-    }
-    if (status < 0) {
-        (void)fl_dump_unregister(signum);
-        return NULL;
     }
     Py_RETURN_NONE;
 }

@@ -299,6 +299,34 @@ def test_a_bool_is_a_file_as_for_faulthandler(monkeypatch: pytest.MonkeyPatch) -
     faulthandler.unregister(signal.SIGUSR2)
     assert warned(lambda: register(signal.SIGUSR2, True)) == theirs
     unregister(signal.SIGUSR2)
+    if theirs:
+        with warnings.catch_warnings(), pytest.raises(RuntimeWarning, match="file descriptor"):
+            warnings.simplefilter("error")
+            register(signal.SIGUSR2, True)
+    assert not unregister(signal.SIGUSR2)
+
+
+def test_bad_calls() -> None:
+    """As of any function: too many arguments, or unknown ones."""
+    for function in (dump_locks, dump_locks_later, register, unregister, cancel_dump_locks_later):
+        with pytest.raises(TypeError):
+            function(1, 2, 3, 4, 5)  # type: ignore[call-arg,arg-type]
+        with pytest.raises(TypeError):
+            function(nothing=1)  # type: ignore[call-arg]
+
+
+def test_a_number_of_seconds_that_raises_when_it_becomes_a_float() -> None:
+    """There is no dump at once, of a timeout that was not read."""
+
+    class Odd:
+        def __float__(self) -> float:
+            raise KeyError("odd")
+
+        def __index__(self) -> int:
+            return 1000
+
+    with pytest.raises(KeyError, match="odd"):
+        dump_locks_later(Odd())  # type: ignore[arg-type]
 
 
 def test_files_that_cannot_be_written(tmp_path: Path) -> None:
