@@ -45,6 +45,21 @@ check_entered(scene *self, bool done)
     CHECK_EQUAL(fl_load_relaxed_u64(&self->mutex.word), serial ? serial : FL_MUTEX_HELD);
 }
 
+/* The lock is free, and nobody is on the way to it. */
+static inline int
+run_leave_alone(scene *self)
+{
+    return (int)fl_lock_give_way(&fl_mutex_ops.wait, &self->mutex, soon_ns(), woken_by(self, NULL, false));
+}
+
+static inline void
+check_taken(scene *self, bool done)
+{
+    CHECK(done);
+    CHECK(fl_mutex_is_locked(&self->mutex));
+    check_nobody_waits(self);
+}
+
 static inline void
 release_mutex(scene *self)
 {

@@ -166,6 +166,43 @@ test_more_waits_than_are_shown(void)
     free(waiters);
 }
 
+static fl_rmutex orphan;
+
+static void *
+take_and_end(void *arg)
+{
+    (void)fl_thread_register();
+    if (arg) {
+        CHECK_EQUAL(fl_rmutex_try_lock(arg), FL_LOCK_ACQUIRED);
+    }
+    return NULL;
+}
+
+/* The identifiers of the last 64 threads that have ended are known. */
+static void
+test_an_owner_that_is_forgotten(void)
+{
+    open_pipe();
+    join_thread(start_thread(take_and_end, &orphan));
+    uint64_t owner = fl_word_owner(fl_load_relaxed_u64(&orphan.word));
+    fl_waiter waiter = {.kind = FL_FOR_RMUTEX, .thread = owner, .deadline_ns = FL_DEADLINE_NEVER};
+    fl_bucket *bucket = fl_bucket_of(&orphan);
+    fl_bucket_lock(bucket);
+    (void)fl_bucket_put_in(bucket, &waiter, &orphan);
+    fl_bucket_unlock(bucket);
+    CHECK_EQUAL(count_in_dump("Thread 0x"), 1);
+    CHECK_EQUAL(count_in_written("> whose owner, thread 0x"), 1);
+    for (int i = 0; i < 64; i++) {
+        join_thread(start_thread(take_and_end, NULL));
+    }
+    CHECK_EQUAL(count_in_dump("Thread that is forgotten waiting "), 1);
+    CHECK_EQUAL(count_in_written("> whose owner, thread that is forgotten, has ended\n"), 1);
+    fl_bucket_lock(bucket);
+    fl_bucket_take_out(bucket, &waiter);
+    fl_bucket_unlock(bucket);
+    close_pipe();
+}
+
 static void
 test_a_file_that_cannot_be_written(void)
 {
@@ -524,6 +561,7 @@ main(void)
     fl_dump_init(name_by_key);
     RUN(test_a_line_for_each_thread);
     RUN(test_more_waits_than_are_shown);
+    RUN(test_an_owner_that_is_forgotten);
     RUN(test_a_file_that_cannot_be_written);
     RUN(test_the_thread_has_a_mutex_already);
     RUN(test_two_dumps_at_once);

@@ -2,6 +2,7 @@
 
 #include "check.h"
 #include "core/thread.h"
+#include "platform/compiler.h"
 
 typedef struct {
     uint64_t serial, ident;
@@ -42,6 +43,36 @@ test_serials_name_living_threads(void)
         join_thread(threads[ends[i]]);
     }
     CHECK_EQUAL(fl_thread_ident(0), 0); /* U1 */
+}
+
+/* Three living threads whose serials are so far apart that they share a chain of the registry; they end in any order. */
+static void
+test_serials_that_share_a_chain(void)
+{
+    enum { COUNT = 3 };
+    const int orders[][COUNT] = {{0, 1, 2}, {1, 0, 2}, {2, 1, 0}};
+    for (size_t order = 0; order < sizeof orders / sizeof *orders; order++) {
+        subject subjects[COUNT] = {0};
+        pthread_t threads[COUNT];
+        for (int i = 0; i < COUNT; i++) {
+            threads[i] = start_thread(register_self, &subjects[i]);
+            await_flag(&subjects[i].registered, 1);
+            for (int between = 1; between < FL_REGISTRY_CHAINS; between++) {
+                subject other = {.stop = 1};
+                join_thread(start_thread(register_self, &other));
+            }
+        }
+        CHECK_EQUAL(subjects[1].serial - subjects[0].serial, (uint64_t)FL_REGISTRY_CHAINS * FL_THREAD_SERIAL_STEP);
+        for (int i = 0; i < COUNT; i++) {
+            int ends = orders[order][i];
+            raise_flag(&subjects[ends].stop, 1);
+            join_thread(threads[ends]);
+            for (int j = 0; j < COUNT; j++) {
+                bool ended = fl_load_acquire_u32(&subjects[j].stop);
+                CHECK(fl_thread_ident(subjects[j].serial) == (ended ? 0 : subjects[j].ident));
+            }
+        }
+    }
 }
 
 static void
@@ -121,6 +152,7 @@ main(void)
     CHECK_EQUAL(fl_core_init(), 0);
     CHECK_EQUAL(fl_core_init(), 0); /* any number of times */
     RUN(test_serials_name_living_threads);
+    RUN(test_serials_that_share_a_chain);
     RUN(test_t19_serials_are_not_used_again);
     RUN(test_destructors_of_other_libraries);
     RUN(test_main_thread);
