@@ -97,7 +97,7 @@ stress-deadlocks: $(ENV)/installed ## take locks in one order 100 million times,
 	$(BIN)/python tests/storms order --operations $$(($(OPERATIONS) / 20))
 	@OPERATIONS=$(OPERATIONS) $(MAKE) --no-print-directory -C tests/c SAN=none PARK=default ONLY=test_order TIMEOUT=3600
 
-test-faults: $(ENV)/installed ## let calls fail, of Python and of the system, one after the other: the settings that take long, too (1 min)
+test-faults: $(ENV)/installed ## let calls fail, of Python and of the system, one after the other: the settings that take long, too (2 min)
 	@$(MAKE) --no-print-directory -C tests/c SAN=none ONLY="test_faults% test_small_stack"
 	PYFASTLOCK_FAULTS=1 $(PYTEST) tests/faults -rP -o faulthandler_timeout=600 $(ARGS)
 

@@ -139,7 +139,7 @@ void fl_contention_fini(fl_state *state);
 /* Starts the recorder; 0, or -1 with RuntimeError where it is on. */
 int fl_contention_start(fl_state *state);
 
-/* Return what was recorded, and the second one stops the recorder; NULL with an exception: RuntimeError where it is off.
+/* Return what was recorded; the second one stops the recorder.  NULL with an exception: RuntimeError where it is off.
  * The result is a pair: a list with a tuple for each record, and how many waits and objects were not recorded for lack
  * of memory.  The tuple is (number, objects, kind, type, name, made, calls):
  *   number   of the record: in the order in which the objects were first seen
@@ -150,8 +150,8 @@ int fl_contention_start(fl_state *state);
  *   made     where they were made, a place (fl_place_as_python), or None
  *   calls    a list of tuples (call, holder, waits, total, longest): two places; how many waits; their seconds in all,
  *            and of the longest
- * Waits that have not ended do not count.  Where fl_contention_stop() lacks memory the recorder is off, and the next call
- * of it returns the result (Q5). */
+ * Waits that have not ended do not count.  Where fl_contention_stop() lacks memory the recorder is off, and the next
+ * call of it returns the result (Q5). */
 PyObject *fl_contention_read(fl_state *state);
 PyObject *fl_contention_stop(fl_state *state);
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import json
 import os
 import re
@@ -355,6 +356,11 @@ def test_starting_twice_and_stopping_without_start() -> None:
         stop_contention()
 
 
+def test_reading_without_start() -> None:
+    with pytest.raises(RuntimeError, match=r"^contention is not being recorded$"):
+        pyfastlock._core._read_contention()
+
+
 def test_a_block_that_stops_by_itself_or_raises() -> None:
     with contention() as report:
         assert stop_contention() is report
@@ -675,6 +681,27 @@ def test_wrong_names(lock: Any, name: Any, error: type[Exception], text: str) ->
     with pytest.raises(error, match=text):
         set_name(lock, name)
     assert pyfastlock._core._name(lock) is None
+
+
+def test_names_and_a_recording_of_another_copy_of_the_module() -> None:
+    """It ends while it records.  Names here stay what they are."""
+    spec = pyfastlock._core.__spec__
+    assert spec is not None
+    assert spec.loader is not None
+    with pytest.raises(TypeError, match=r"^_set_name expected 2 arguments, got 1$"):
+        pyfastlock._core._set_name(pyfastlock.Lock())  # type: ignore[call-arg]
+    lock = pyfastlock.Lock()
+    set_name(lock, "ours")
+    copy = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(copy)
+    copy._start_contention()
+    copy.event = copy.Event()
+    copy._set_name(copy.event, "theirs")
+    assert not copy.event.wait(SETTLE)
+    del copy
+    gc.collect()
+    gc.collect()
+    assert pyfastlock._core._name(lock) == "ours"
 
 
 def test_a_name_that_is_of_a_subclass_of_str() -> None:

@@ -857,3 +857,23 @@ def test_a_method_goes_with_its_module():
     gc.collect()
     assert reference() is None
     assert seen == [reference]
+
+
+@pytest.mark.skipif(FREE_THREADED, reason="the types of such a build do not go with their module")
+def test_a_weak_reference_that_is_made_while_the_module_goes():
+    """The collector has dealt with the others by then."""
+    spec = pyfastlock._core.__spec__
+    copy = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(copy)
+    seen = []
+
+    class Last:
+        def __del__(self):
+            seen.append(weakref.ref(vars(self.core.Event)["set"]))
+
+    copy.last = Last()
+    copy.last.core = copy
+    del copy
+    gc.collect()
+    gc.collect()
+    assert [reference() for reference in seen] == [None]

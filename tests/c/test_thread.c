@@ -45,7 +45,7 @@ test_serials_name_living_threads(void)
     CHECK_EQUAL(fl_thread_ident(0), 0); /* U1 */
 }
 
-/* Three living threads whose serials are so far apart that they share a chain of the registry; they end in any order. */
+/* Three living threads, whose serials are so far apart that they share a chain of the registry, end in any order. */
 static void
 test_serials_that_share_a_chain(void)
 {

@@ -1,18 +1,21 @@
 /* For LD_PRELOAD: calls of the system that fail, in one extension module, and a clock that is set.
  *
- * The module's own calls of malloc() and pthread_setspecific() fail where its test says so; those of the
- * interpreter do not.  tests/c tries the same without Python; here it is what Python makes of it. */
+ * The module's own calls of the functions below fail where its test says so; those of the interpreter do
+ * not.  tests/c tries the same without Python; here it is what Python makes of it. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/time.h>
 #include <time.h>
 
 extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_realloc(void *block, size_t size);
 
 static uintptr_t module_begin, module_end;
 static _Thread_local int calls, fails_at; /* 0: none */
@@ -50,6 +53,53 @@ malloc(size_t size)
         return NULL;
     }
     return __libc_malloc(size);
+}
+
+void *
+calloc(size_t count, size_t size)
+{
+    if (fails(__builtin_return_address(0))) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return __libc_calloc(count, size);
+}
+
+void *
+realloc(void *block, size_t size)
+{
+    if (fails(__builtin_return_address(0))) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return __libc_realloc(block, size);
+}
+
+int
+pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg)
+{
+    static int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+    if (fails(__builtin_return_address(0))) {
+        return EAGAIN;
+    }
+    if (real == NULL) {
+        *(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
+    }
+    return real(thread, attr, start, arg);
+}
+
+int
+sigaction(int signum, const struct sigaction *restrict action, struct sigaction *restrict before)
+{
+    static int (*real)(int, const struct sigaction *, struct sigaction *);
+    if (fails(__builtin_return_address(0))) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (real == NULL) {
+        *(void **)&real = dlsym(RTLD_NEXT, "sigaction");
+    }
+    return real(signum, action, before);
 }
 
 int
