@@ -271,10 +271,17 @@ record_as_python(const fl_record *record)
 {
     PyObject *tuple = NULL;
     PyObject *type = text_of(record->type, strlen(record->type));
-    PyObject *name = record->name ? text_of(record->name, record->name_size) : Py_NewRef(Py_None);
-    PyObject *made = fl_place_as_python(record->made);
-    PyObject *calls = calls_as_python(record);
-    if (type && name && made && calls) {
+    PyObject *name = NULL, *made = NULL, *calls = NULL;
+    if (type) {
+        name = record->name ? text_of(record->name, record->name_size) : Py_NewRef(Py_None);
+    }
+    if (name) {
+        made = fl_place_as_python(record->made);
+    }
+    if (made) {
+        calls = calls_as_python(record);
+    }
+    if (calls) {
         tuple = Py_BuildValue("(KKsOOOO)",
                               (unsigned long long)record->number,
                               (unsigned long long)record->objects,
