@@ -56,6 +56,11 @@ groups = {
 }
 """
 
+METHODS = """
+# What a function starts is only stopped by a case's check, and in the main thread.
+groups = {kind: groups[kind] for kind in scarce_cases.KINDS}
+"""
+
 
 def test_each_allocation_of_each_call_fails() -> None:
     check_scarce(RUN + "scarce.run(groups)\n", 800)
@@ -63,15 +68,13 @@ def test_each_allocation_of_each_call_fails() -> None:
 
 @slow
 def test_the_same_in_a_thread() -> None:
-    check_scarce(RUN + "run_in_thread(scarce.run, groups)\n", 800)
+    check_scarce(RUN + METHODS + "run_in_thread(scarce.run, groups)\n", 800)
 
 
 @slow
 @pytest.mark.skipif(not DEBUG_BUILD, reason="only a debug build counts all references")
 def test_no_reference_is_left() -> None:
-    """Of calls on objects alone: what a function starts is only stopped by a case's check."""
-    methods = "groups = {kind: groups[kind] for kind in scarce_cases.KINDS}\n"
-    check_scarce(RUN + methods + "scarce.run(groups, count_references=True)\n", 800)
+    check_scarce(RUN + METHODS + "scarce.run(groups, count_references=True)\n", 800)
 
 
 IMPORT = """
