@@ -23,6 +23,13 @@ class Stage:
 
 
 WORDS = {
+    "deadlock": ["deadlocks", "deadlocks_plain"],
+    "dump": ["dumps", "contention"],
+    "probes": ["probes", "contention"],
+    "contention": ["contention", "dumps"],
+    "waits": ["deadlocks", "deadlocks_plain", "dumps"],
+    "names": ["contention", "dumps", "deadlocks", "deadlocks_plain"],
+    "place": ["contention"],
     "condition": ["condition", "condition_foreign", "locks_conditions", "defects", "inside"],
     "event": ["event", "events_semaphores_barriers", "defects", "inside"],
     "sema": ["semaphore", "events_semaphores_barriers", "defects", "inside"],
@@ -50,6 +57,13 @@ to it."""
 FOLDERS = [("behaviour", "arguments"), ("model", "concurrency", "signals", "fork", "lifetime")]
 """Those of tests/ in which they are looked for; each row is one stage."""
 
+PROGRAMS = {"main", "options", "pytest_plugin", "foreign_locks"}
+"""Those of tests/behaviour that take long, most of them because each test starts a program. They
+try a mutant only where they are near."""
+
+SCARCE = ("tests/faults/test_memory.py", "tests/lifetime/test_subinterpreters.py")
+"""What tries the lines after a call that fails, and an interpreter that ends: of all types."""
+
 SLOW = ("races", "stress", "fork", "open", "spin", "park")
 """The C tests that take longest."""
 
@@ -67,8 +81,9 @@ def python_stages(path: str) -> list[Stage]:
         if files:
             stages.append(Stage("pytest", files))
     everything = sorted((ROOT / "tests/behaviour").glob("test_*.py"))
+    quick = [file for file in everything if file.stem.removeprefix("test_") not in PROGRAMS]
     done = {name for stage in stages for name in stage.what}
-    rest = tuple(str(file.relative_to(ROOT)) for file in everything)
+    rest = (*(str(file.relative_to(ROOT)) for file in quick), *SCARCE)
     # In a process of their own: after tests that leave threads behind, each test of a foreign lock
     # that raises takes five seconds, because other threads may hold it.
     late = Stage("pytest", tuple(name for name in rest if name not in done))
@@ -84,6 +99,8 @@ CLOSE = {
     "futex": "park",
     "condvar": "park",
     "slice": "park",
+    "dump_later": "dump",
+    "dump_signal": "dump",
 }
 """What else a file's tests and scenarios are named after."""
 
@@ -102,6 +119,14 @@ def c_stages(path: str, runner: str = "c") -> list[Stage]:
     return [Stage(runner, tuple(tests))]
 
 
+def near_c_stages(path: str) -> list[Stage]:
+    """Those C tests that are named after the file, or try what looks at all waits."""
+    _, close = words_of(path)
+    (stage,) = c_stages(path)
+    words = (close, "order", "fork")
+    return [Stage("c", tuple(name for name in stage.what if any(word in name for word in words)))]
+
+
 def fault_stages(path: str) -> list[Stage]:
     return c_stages(path, "c faults")
 
@@ -117,6 +142,8 @@ def litmus_stages(path: str) -> list[Stage]:
 
 
 AREAS = [
+    (r"csrc/core/deadlock\.", [near_c_stages, python_stages, fault_stages, explorer_stages]),
+    (r"csrc/core/(dump|probes)", [near_c_stages, python_stages, fault_stages]),
     (r"csrc/park/(condvar|slice)\.", [lambda path: c_stages(path, "c condvar")]),
     (r"csrc/(core|park)/", [c_stages, fault_stages, explorer_stages, python_stages]),
     (r"csrc/(py|types)/", [python_stages]),
