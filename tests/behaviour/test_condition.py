@@ -683,6 +683,20 @@ def test_instance_with_another_wait(impl):
     assert len(waits) == 3
 
 
+@pytest.mark.parametrize("timeout", [30, None], ids=repr)
+def test_another_wait_gets_the_timeout_and_then_what_is_left_of_it(impl, timeout):
+    cond = impl.Condition()
+    waits = []
+    cond.wait = waits.append
+    with cond:
+        assert cond.wait_for(lambda: len(waits) == 3, timeout) is True
+    assert waits[0] is timeout
+    if timeout is None:
+        assert waits == [None, None, None]
+    else:
+        assert timeout > waits[1] > waits[2] > 0
+
+
 def test_subclass_with_another_notify(impl):
     """notify_all() notifies by notify(), notifyAll() by notify_all(), also if overridden."""
 

@@ -8,6 +8,7 @@ import operator
 import sys
 import threading
 import time
+import tracemalloc
 from collections import deque
 from multiprocessing.synchronize import SemLock
 
@@ -415,6 +416,47 @@ def test_a_function_in_c_that_raises_while_the_lock_is_held():
     with pytest.raises(TypeError, match="at least 1 argument"):
         cond.wait(0.01)
     other.join()
+
+
+class RaisesAtFirst(dict):
+    """Its `__getitem__` is a function in C, which needs an argument and then raises 20 times."""
+
+    asked = 0
+
+    def __missing__(self, key):
+        self.asked += 1
+        if self.asked <= 20:
+            raise OSError
+        return True
+
+
+def test_a_function_in_c_that_raises_often_before_it_takes_the_lock():
+    """The attempts are so near to each other that there are many before the lock is given up."""
+    says = RaisesAtFirst()
+    cond = pyfastlock.Condition(RaisesInC(says.__getitem__))
+    cond.acquire()
+    with pytest.raises(TypeError, match="exactly one argument"):
+        cond.wait(0.01)
+    assert says.asked == 21
+
+
+def test_a_wait_leaves_no_memory_behind():
+    cond = pyfastlock.Condition(Minimal())
+
+    def wait_often():
+        for _ in range(100):
+            with cond:
+                assert cond.wait(0) is False
+
+    tracemalloc.start()
+    try:
+        wait_often()
+        before, _ = tracemalloc.get_traced_memory()
+        wait_often()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 100 * 64, "the structure of a wait is larger than that"
 
 
 @pytest.mark.parametrize("timeout", [0, 5])

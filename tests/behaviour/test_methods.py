@@ -164,6 +164,17 @@ def test_one_function_with_two_names(impl):
     assert impl.BoundedSemaphore.release is not impl.Semaphore.release
 
 
+def test_functions_are_called_as_functions_are():
+    """Without a tuple for the arguments, and without a bound method in between."""
+    flags = (1 << 11) | (1 << 17)  # Py_TPFLAGS_HAVE_VECTORCALL, Py_TPFLAGS_METHOD_DESCRIPTOR
+    assert types.FunctionType.__flags__ & flags == flags
+    assert type(pyfastlock.Event.set).__flags__ & flags == flags
+
+
+def test_the_collector_finds_what_a_function_keeps():
+    assert threading.Event.set in gc.get_referents(pyfastlock.Event.set)
+
+
 # What is done with functions
 
 
