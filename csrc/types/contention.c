@@ -159,7 +159,7 @@ fl_object_set_name(PyObject *self, PyObject *name)
         return -1;
     }
     fl_records_watch_names(); /* before there is a name that could outlive its object */
-    if (!fl_name_set(self, fl_state_of(self)->recorder, text, (size_t)size)) {
+    if (!fl_name_set(self, text, (size_t)size)) {
         PyErr_NoMemory();
         return -1;
     }
@@ -216,7 +216,6 @@ fl_contention_fini(fl_state *state)
         uint64_t lost;
         (void)fl_recorder_stop(recorder, &records, &lost);
         fl_records_free(records);
-        fl_names_forget_of(recorder);
         state->recorder = NULL;
         free(recorder);
     }

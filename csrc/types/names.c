@@ -13,7 +13,6 @@ typedef struct entry entry;
 struct entry {
     entry *next;
     const void *object;
-    const void *owner;
     size_t size;
     char name[]; /* with a zero byte behind it */
 };
@@ -82,7 +81,7 @@ take_out(const void *object)
 }
 
 bool
-fl_name_set(const void *object, const void *owner, const char *name, size_t size)
+fl_name_set(const void *object, const char *name, size_t size)
 {
     entry *made = NULL;
     if (name) {
@@ -91,7 +90,6 @@ fl_name_set(const void *object, const void *owner, const char *name, size_t size
             return false;
         }
         made->object = object;
-        made->owner = owner;
         made->size = size;
         memcpy(made->name, name, size);
         made->name[size] = '\0';
@@ -165,32 +163,6 @@ fl_name_forget(const void *object)
     entry *old = take_out(object);
     unlock_table();
     free(old);
-}
-
-/* Takes the first entry of the owner out, and returns it; NULL where there is none.  Under the mutex. */
-static entry *
-take_one_of(const void *owner)
-{
-    for (int i = 0; i < HEADS; i++) {
-        for (const entry *each = first_of(&heads[i]); each; each = each->next) {
-            if (each->owner == owner) {
-                return take_out(each->object);
-            }
-        }
-    }
-    return NULL;
-}
-
-void
-fl_names_forget_of(const void *owner)
-{
-    entry *old;
-    do {
-        lock_table();
-        old = take_one_of(owner);
-        unlock_table();
-        free(old);
-    } while (old);
 }
 
 /* ---- fork ---- */

@@ -5,8 +5,9 @@
  *
  * The life of an entry:
  *   - an entry is made, and replaced, by fl_name_set, whose caller has a reference to the object;
- *   - it goes with the object: fl_name_forget, which is called before the object's memory can be another one's;
- *   - an interpreter may end without freeing its objects.  Then fl_names_forget_of takes their names away. */
+ *   - it goes with the object: fl_name_forget, which is called before the object's memory can be another one's.
+ *
+ * Where an interpreter ends without freeing an object, that keeps its name: its memory is never used again. */
 
 #ifndef FL_NAMES_H
 #define FL_NAMES_H
@@ -14,9 +15,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Gives the object, which belongs to `owner`, the name, `size` bytes of UTF-8; takes its name away where `name` is
- * NULL.  Returns false where there is no memory for it: nothing has changed then.  Takes the table's mutex. */
-bool fl_name_set(const void *object, const void *owner, const char *name, size_t size);
+/* Gives the object the name, `size` bytes of UTF-8; takes its name away where `name` is NULL.  Returns false where there
+ * is no memory for it: nothing has changed then.  Takes the table's mutex. */
+bool fl_name_set(const void *object, const char *name, size_t size);
 
 /* Returns a copy of the object's name, which ends with a zero byte and which the caller frees with free(); `*size` is
  * its length.  NULL where it has none, or no memory is left.  Takes the table's mutex. */
@@ -29,9 +30,6 @@ size_t fl_name_peek(const void *object, char *buffer, size_t room);
 
 /* Forgets the name of an object that is being freed. */
 void fl_name_forget(const void *object);
-
-/* Forgets the names of all objects of an owner. */
-void fl_names_forget_of(const void *owner);
 
 /* Sets up what a fork needs.  Returns 0 or an errno value. */
 int fl_names_init(void);

@@ -14,9 +14,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from calls import NAMES, normalised, outcome
+from calls import NAMES, call_with_more_behind, normalised, outcome
 from concurrency import check_script
-from support import start, wait_until
+from support import parked, start, wait_until
 
 import pyfastlock
 
@@ -762,6 +762,15 @@ def test_a_dict_that_is_none(kind: str, value: object) -> None:
             x.__dict__ = value
         results.append(str(caught.value))
     assert results[0] == results[1]
+
+
+def test_what_lies_behind_the_arguments_is_none() -> None:
+    """acquire() is not acquire(False), also where False follows in memory."""
+    semaphore = pyfastlock.Semaphore(0)
+    waiter = start(call_with_more_behind, pyfastlock.Semaphore.acquire, semaphore, False)
+    parked(semaphore)
+    semaphore.release()
+    assert waiter.join() is True
 
 
 OUT_OF_MEMORY = """

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import support
-from calls import normalised, outcome
+from calls import call_with_more_behind, normalised, outcome
 
 import pyfastlock
 
@@ -620,6 +620,17 @@ def test_condition_without_the_lock(kind: str, call: str) -> None:
             assert expected.kind == "RuntimeError"
             assert outcome(pyfastlock, ours, call) == expected
             assert not support.try_in_thread(ours)
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_what_lies_behind_the_arguments_is_none(kind: str) -> None:
+    """acquire() is not acquire(False), also where False follows in memory."""
+    lock = MAKE[kind](pyfastlock)
+    with support.held_elsewhere(lock) as holder:
+        waiter = support.start(call_with_more_behind, type(lock).acquire, lock, False)
+        support.parked(lock)
+        holder.let_go()
+        assert waiter.join() is True
 
 
 def test_the_owner_is_normalised_and_nothing_else() -> None:

@@ -241,6 +241,19 @@ def test_descriptors_and_sys_stderr(file: TextIO, monkeypatch: pytest.MonkeyPatc
     assert text_of(file) == 4 * NOBODY
 
 
+def test_the_descriptor_may_be_0(file: TextIO) -> None:
+    kept = os.dup(0)
+    os.dup2(file.fileno(), 0)
+    try:
+        dump_locks(0)
+        dump_locks_later(0.01, file=0)
+        written(file, 2)
+    finally:
+        cancel_dump_locks_later()
+        os.dup2(kept, 0)
+        os.close(kept)
+
+
 class BadFile:
     def __init__(self, fileno: object):
         self.fileno = lambda: fileno

@@ -373,10 +373,15 @@ dump_in_child(void *arg)
 static void
 test_later(void)
 {
+    fl_dump_plan plan;
     open_pipe();
     fl_dump_cancel_later();
     CHECK_EQUAL(fl_dump_later(plan_after_ms(5)), 0);
     read_until("Timeout (0:00:00.005000)!\n0 threads wait for objects of pyfastlock\n");
+    plan = plan_after_ms(1000);
+    plan.timeout_ns += 499001;
+    CHECK_EQUAL(fl_dump_later(plan), 0);
+    read_until("Timeout (0:00:01.000500)!\n0 threads wait for objects of pyfastlock\n");
     CHECK_EQUAL(fl_dump_later(plan_after_ms(3661000)), 0);
     in_child(dump_in_child, NULL);
     CHECK_EQUAL(fl_dump_later(plan_after_ms(3661000)), 0);

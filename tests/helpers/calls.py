@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 import threading
 import warnings
@@ -89,3 +90,17 @@ def outcome(module: ModuleType, x: object, call: str) -> Outcome:
             if not isinstance(value, (bool, int, type(None))):
                 value = normalised(type(value).__name__)
     return Outcome(kind, value, tuple((w.category.__name__, str(w.message)) for w in warned))
+
+
+vectorcall = ctypes.PYFUNCTYPE(
+    ctypes.py_object,
+    ctypes.py_object,
+    ctypes.POINTER(ctypes.py_object),
+    ctypes.c_size_t,
+    ctypes.c_void_p,
+)(("PyObject_Vectorcall", ctypes.pythonapi))
+
+
+def call_with_more_behind(method: object, obj: object, more: object) -> object:
+    """`method(obj)`, where `more` lies in memory behind the one argument."""
+    return vectorcall(method, (ctypes.py_object * 2)(obj, more), 1, None)

@@ -150,8 +150,9 @@ AREAS = [
 ]
 
 
-LEAKS = re.compile(r"(DECREF|CLEAR|Free|free|destroy|fini)\w*\(")
-"""What a mutant that drops it leaves behind shows only where references are counted."""
+MEMORY = re.compile(r"(alloc|free|destroy|fini)\w*\(|\bfor \(|\[|\bmem(cpy|set)\(")
+"""What a mutant of such a line leaves behind, or does beyond the end of an array, shows only under
+AddressSanitizer."""
 
 
 def stages_for(mutant: Mutant, *, debug: bool) -> list[Stage]:
@@ -161,9 +162,9 @@ def stages_for(mutant: Mutant, *, debug: bool) -> list[Stage]:
         return litmus_stages(path)
     row = next(makers for pattern, makers in AREAS if re.match(pattern, path))
     stages = [stage for make in row for stage in make(path)]
-    if LEAKS.search(mutant.before[0]) and stages[0].runner == "c":
+    if MEMORY.search(mutant.before[0]) and stages[0].runner == "c":
         stages += c_stages(path, "c leaks")
-    if debug and path.startswith(("csrc/py/", "csrc/types/")) and LEAKS.search(mutant.before[0]):
+    if debug and path.startswith(("csrc/py/", "csrc/types/")):
         stages.append(Stage("refleaks", python_stages(path)[0].what))
     return stages
 
