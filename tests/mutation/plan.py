@@ -61,7 +61,11 @@ PROGRAMS = {"main", "options", "pytest_plugin", "foreign_locks"}
 """Those of tests/behaviour that take long, most of them because each test starts a program. They
 try a mutant only where they are near."""
 
-SCARCE = ("tests/faults/test_memory.py", "tests/lifetime/test_subinterpreters.py")
+SCARCE = (
+    "tests/faults/test_memory.py",
+    "tests/faults/test_system.py",
+    "tests/lifetime/test_subinterpreters.py",
+)
 """What tries the lines after a call that fails, and an interpreter that ends: of all types."""
 
 SLOW = ("races", "stress", "fork", "open", "spin", "park")
