@@ -52,6 +52,9 @@ EXPLORE_LIMIT_S = 120
 """After so many seconds a test is taken to hang. Without a fault the slowest takes a quarter of
 that on a busy machine."""
 
+EXPLORE_ALL_S = 60
+"""After so many seconds the explorer begins with no further scenario."""
+
 C_LEAST_S = 10
 C_TIMES = 10
 """A C test hangs when it takes so many times as long as it did without a fault, and so many seconds
@@ -163,7 +166,7 @@ class Bench:
 
     def explore(self, build: CoreBuild, words: tuple[str, ...]) -> tuple[str, str] | None:
         """All scenarios that have time, those first that one of the words names."""
-        deadline = time.monotonic() + EXPLORE_LIMIT_S
+        deadline = time.monotonic() + EXPLORE_ALL_S
         for runtime, options in (("none", []), ("gil", ["--gil"])):
             folder = build.folder / "explore" / runtime
             make = ["make", "-s", "-C", "tests/explore", f"CSRC={build.folder / 'csrc'}"]
