@@ -248,6 +248,10 @@ def test_the_descriptor_may_be_0(file: TextIO) -> None:
         dump_locks(0)
         dump_locks_later(0.01, file=0)
         written(file, 2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            expected = outcome(lambda: faulthandler.dump_traceback(False))
+            assert outcome(lambda: dump_locks(False)) == expected
     finally:
         cancel_dump_locks_later()
         os.dup2(kept, 0)
