@@ -15,8 +15,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Gives the object the name, `size` bytes of UTF-8; takes its name away where `name` is NULL.  Returns false where there
- * is no memory for it: nothing has changed then.  Takes the table's mutex. */
+/* Gives the object the name, `size` bytes of UTF-8; takes its name away where `name` is NULL.  Returns false where
+ * there is no memory for it: nothing has changed then.  Takes the table's mutex. */
 bool fl_name_set(const void *object, const char *name, size_t size);
 
 /* Returns a copy of the object's name, which ends with a zero byte and which the caller frees with free(); `*size` is
