@@ -646,6 +646,14 @@ def test_names_of_many_objects() -> None:
     assert {pyfastlock._core._name(obj) for obj in new} == {None}
 
 
+def test_names_of_each_length() -> None:
+    """A name that is written beyond its end breaks what is beside it in memory."""
+    objects = [(pyfastlock.Lock(), length * "x") for _ in range(5) for length in range(100)]
+    for obj, name in objects:
+        set_name(obj, name)
+    assert [pyfastlock._core._name(obj) for obj, _ in objects] == [name for _, name in objects]
+
+
 @pytest.mark.parametrize("kind", CLASSES)
 def test_an_object_of_a_subclass_has_a_name(kind: str) -> None:
     class Odd(CLASSES[kind]):  # type: ignore[name-defined,misc]
