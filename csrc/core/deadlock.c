@@ -144,7 +144,7 @@ step_locked(uint64_t thread)
 
 /* Whether steps lead from `thread` to `goal`.  A walk may come into a cycle that `goal` is no part of, and would go
  * round in it for ever: it compares each thread with one that it came by before, the *mark*, and moves the mark on
- * after twice as many steps each time, so that the mark lies in the cycle some day and the cycle fits behind it. */
+ * whenever it has made twice as many steps.  So the mark lies in the cycle some day, and the cycle fits behind it. */
 static bool
 leads_to(uint64_t thread, uint64_t goal, uint64_t (*next)(uint64_t thread))
 {
@@ -156,7 +156,6 @@ leads_to(uint64_t thread, uint64_t goal, uint64_t (*next)(uint64_t thread))
         }
         if (++steps == most) {
             mark = thread;
-            steps = 0;
             most *= 2;
         }
         thread = next(thread);

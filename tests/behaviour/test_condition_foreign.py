@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import multiprocessing
 import operator
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 import tracemalloc
+import weakref
 from collections import deque
 from multiprocessing.synchronize import SemLock
 
@@ -438,6 +440,48 @@ def test_a_function_in_c_that_raises_often_before_it_takes_the_lock():
     with pytest.raises(TypeError, match="exactly one argument"):
         cond.wait(0.01)
     assert says.asked == 21
+
+
+class Result:
+    """What a method of a lock may return; it is true."""
+
+
+def test_what_the_methods_of_the_lock_return_is_not_kept(impl):
+    kept = []
+
+    class Lock(foreign_class(())):
+        def _release_save(self):
+            return self.release()
+
+        def _acquire_restore(self, saved):
+            return self.acquire()
+
+        def _is_owned(self):
+            return self.result()
+
+        def acquire(self, *args):
+            super().acquire(*args)
+            return self.result()
+
+        def release(self):
+            super().release()
+            return self.result()
+
+        def result(self):
+            result = Result()
+            kept.append(weakref.ref(result))
+            return result
+
+    lock = Lock()
+    cond = impl.Condition(lock)
+    cond.acquire()
+    cond.wait(0)
+    cond.notify()
+    cond._acquire_restore(cond._release_save())
+    cond.release()
+    gc.collect()
+    assert len(kept) >= 6
+    assert [ref() for ref in kept] == [None] * len(kept)
 
 
 def test_a_wait_leaves_no_memory_behind():
