@@ -248,6 +248,9 @@ def test_the_descriptor_may_be_0(file: TextIO) -> None:
         dump_locks(0)
         dump_locks_later(0.01, file=0)
         written(file, 2)
+        with open(0, "w", closefd=False) as same:
+            dump_locks(same)
+            assert text_of(file).count(NOBODY) == 3
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             expected = outcome(lambda: faulthandler.dump_traceback(False))
