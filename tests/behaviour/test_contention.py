@@ -221,6 +221,28 @@ def test_a_condition_that_times_out_then_waits_for_its_lock() -> None:
     assert of_kind(report, "Lock").total >= 0.9 * SETTLE
 
 
+def test_a_condition_that_waits_for_no_time_then_waits_for_its_lock() -> None:
+    lock = pyfastlock.Lock()
+    cond = pyfastlock.Condition(lock)
+    taken = []
+
+    def take_and_keep() -> None:
+        with cond:
+            taken.append(True)
+            time.sleep(SETTLE)
+
+    with contention() as report:
+        with cond:
+            other = start(take_and_keep)
+            parked(lock)
+            while not taken:
+                cond.wait(0)
+                line = here(-1)
+        other.join()
+    found = of_kind(report, "Lock")
+    assert line in [call.place.line for call in found.calls if call.place], report
+
+
 def test_a_condition_over_a_foreign_lock() -> None:
     with contention() as report:
         condition = pyfastlock.Condition(threading.RLock())
