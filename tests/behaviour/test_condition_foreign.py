@@ -449,7 +449,7 @@ class Result:
 def test_what_the_methods_of_the_lock_return_is_not_kept(impl):
     kept = []
 
-    class Lock(foreign_class(())):
+    class Lock(foreign_class(("locked",))):
         def _release_save(self):
             return self.release()
 

@@ -23,8 +23,8 @@ class Stage:
 
 
 WORDS = {
-    "deadlock": ["deadlocks", "deadlocks_plain"],
-    "dump": ["dumps", "contention"],
+    "deadlock": ["deadlocks", "deadlocks_plain", "options"],
+    "dump": ["dumps", "contention", "options"],
     "probes": ["probes", "contention"],
     "contention": ["contention", "dumps"],
     "waits": ["deadlocks", "deadlocks_plain", "dumps"],
