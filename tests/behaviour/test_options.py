@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from subinterpreters import API, needs_subinterpreters
 from support import DEADLINE, wait_until
 
 import pyfastlock
@@ -223,6 +224,31 @@ def check_reported(told: subprocess.CompletedProcess[str]) -> None:
 
 def test_deadlocks_are_reported_once() -> None:
     check_reported(run("-c", REPORTED, PYFASTLOCK_DEADLOCKS="report"))
+
+
+@needs_subinterpreters
+def test_deadlocks_are_reported_where_the_main_interpreter_has_no_locks() -> None:
+    script = f"""
+import sys
+{API}
+INSIDE = PATH + \"\"\"
+import os, pyfastlock, sys, threading
+
+class Stream:
+    def fileno(self):  # the report asks for it, and then the wait goes on
+        os._exit(0)
+
+lock = pyfastlock.RLock()
+owner = threading.Thread(target=lock.acquire)
+owner.start()
+owner.join()
+sys.stderr = Stream()
+lock.acquire()
+\"\"\"
+run(create(False), INSIDE)
+"""
+    told = run("-c", script, PYFASTLOCK_DEADLOCKS="report")
+    assert told.returncode == 0, told
 
 
 def test_an_option_goes_before_its_variable() -> None:
