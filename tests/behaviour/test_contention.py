@@ -851,6 +851,46 @@ for own_gil in (True, False):
     check_script(script)
 
 
+@needs_subinterpreters
+def test_an_interpreter_that_ends_while_it_records_leaves_nothing() -> None:
+    script = f"""{API}
+import ctypes, sys
+import pyfastlock
+
+class Memory(ctypes.Structure):  # what is allocated: arenas, ..., of the system, ..., in use
+    _fields_ = [(f"f{{n}}", ctypes.c_size_t) for n in range(10)]
+
+mallinfo = getattr(ctypes.CDLL(None), "mallinfo2", None)
+if mallinfo is None:  # glibc has it, since 2.33
+    sys.exit()
+mallinfo.restype = Memory
+
+def used():
+    memory = mallinfo()
+    return memory.f4 + memory.f7
+
+INSIDE = PATH + \"\"\"
+import pyfastlock
+pyfastlock.start_contention()
+for number in range(1500):
+    semaphore = pyfastlock.Semaphore(0)
+    pyfastlock.set_name(semaphore, str(number))
+    assert not semaphore.acquire(timeout=1e-9)
+    if number % 100 == 0:
+        kept = []
+    kept.append(semaphore)
+\"\"\"
+for _ in range(2):  # the first interpreter makes room for what the process keeps
+    before = used()
+    interpreter = create(False)
+    run(interpreter, INSIDE)
+    most = used()
+    destroy(interpreter)
+assert used() - before < (most - before) / 8, (before, most, used())
+"""
+    check_script(script)
+
+
 def test_a_program_may_end_while_it_records() -> None:
     check_script(
         """

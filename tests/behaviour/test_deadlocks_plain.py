@@ -8,6 +8,7 @@ import functools
 import gc
 import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +17,10 @@ from typing import Any
 
 import pytest
 from concurrency import in_child, kick_when_parked, on_signal, queued
-from support import DEADLINE, SETTLE, parked, run_in_thread, start, wait_until
+from support import DEADLINE, FREE_THREADED, SETTLE, parked, run_in_thread, start, wait_until
 
 import pyfastlock
-from pyfastlock import Deadlock, DeadlockError, _waits, deadlocks, waits
+from pyfastlock import Deadlock, DeadlockError, _core, _waits, deadlocks, waits
 
 MAKERS: dict[str, Callable[[], Any]] = {
     "Lock": pyfastlock.Lock,
@@ -555,3 +556,30 @@ def test_a_lock_is_taken_back_when_another_thread_has_ended_the_block() -> None:
     next(paused, None)
     assert waiter.join() is True
     check_free(cond)
+
+
+@pytest.mark.skipif(FREE_THREADED, reason="the references to functions are not counted there")
+def test_what_is_called_for_a_report_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told = tmp_path / "told"
+    lock = pyfastlock.Lock()
+    references = []
+
+    def take_twice() -> None:
+        with lock:
+            lock.acquire()
+
+    _core._set_deadlocks("report")
+    try:
+        with told.open("w") as file:
+            monkeypatch.setattr(_waits, "_stderr_fileno", file.fileno)
+            for times in (1, 2, 3):
+                waiter = start(take_twice)
+                wait_until(lambda n=times: told.read_text().count("it holds itself") == n)
+                lock.release()
+                waiter.join()
+                references.append(sys.getrefcount(_waits.report))
+    finally:
+        _core._set_deadlocks("raise")
+    assert references[1] == references[2], references
