@@ -154,6 +154,9 @@ AREAS = [
 ]
 
 
+LEAKS = re.compile(r"(DECREF|CLEAR|INCREF|NewRef|SETREF|Free|free)\w*\(|\bfor \(")
+"""What a mutant of such a line leaves behind may show only where references are counted."""
+
 MEMORY = re.compile(r"(alloc|free|destroy|fini)\w*\(|\bfor \(|\[|\bmem(cpy|set)\(")
 """What a mutant of such a line leaves behind, or does beyond the end of an array, shows only under
 AddressSanitizer."""
@@ -168,7 +171,8 @@ def stages_for(mutant: Mutant, *, debug: bool) -> list[Stage]:
     stages = [stage for make in row for stage in make(path)]
     if MEMORY.search(mutant.before[0]) and stages[0].runner == "c":
         stages += c_stages(path, "c leaks")
-    if debug and path.startswith(("csrc/py/", "csrc/types/")):
+    may_leak = mutant.kind == "dropped" or LEAKS.search(mutant.before[0])
+    if debug and may_leak and path.startswith(("csrc/py/", "csrc/types/")):
         stages.append(Stage("refleaks", python_stages(path)[0].what))
     return stages
 
