@@ -749,6 +749,7 @@ def test_a_name_that_is_of_a_subclass_of_str() -> None:
         ("pool", "pool"),
         ("two\nlines\0\x7f", "two?lines??"),
         (46 * "x" + "\N{SNOWMAN}", 46 * "x"),  # cut between two characters
+        (60 * "x", 47 * "x"),
         ("", None),
     ],
 )
