@@ -588,7 +588,7 @@ def test_waits_shows_every_type() -> None:
 
     threads = {}
     for name, obj in objects.items():
-        limit = None if name in ("RLock", "Event") else DEADLINE
+        limit = None if name == "RLock" else DEADLINE
         threads[name] = threading.Thread(target=body, args=(name, limit), name=f"for {name}")
         threads[name].start()
         parked(obj)
@@ -597,7 +597,7 @@ def test_waits_shows_every_type() -> None:
         wait = found[f"for {name}"]
         assert wait.lock is obj
         assert wait.thread == threads[name].ident
-        assert (wait.timeout is None) is (name in ("RLock", "Event"))
+        assert (wait.timeout is None) is (name == "RLock")
         assert wait.timeout is None or DEADLINE - 1 < wait.timeout <= DEADLINE + 1
         assert 0 <= wait.seconds < DEADLINE
         owner = threading.current_thread() if name in ("Lock", "RLock") else None
