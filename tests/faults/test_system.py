@@ -18,6 +18,8 @@ calls.interpose_module(min(r[0] for r in ranges), max(r[1] for r in ranges))
 """
 
 EACH_CALL = """
+import gc, os, weakref
+
 def held(lock):
     run_in_thread(lock.acquire)
     return lock
@@ -135,6 +137,20 @@ for name, make in CASES.items():
         if where is run_in_thread:
             # Who wants a Lock does without a number for a moment, and gets one when it has to wait.
             assert (n >= 2) is (name != "Lock"), (name, "nothing has failed")
+
+with open(os.devnull, "w") as file:
+    kept = weakref.ref(file)
+    calls.interpose_fail(1)
+    try:
+        pyfastlock.dump_locks_later(1000, file=file)
+    except RuntimeError:
+        failures.append(1)
+    calls.interpose_fail(0)
+    assert failures.pop() == 1
+del file
+gc.collect()
+assert kept() is None, "a dump that cannot come keeps its file"
+
 # A new thread needs memory for its number, and a place to keep it.
 print("ok", len(failures) >= 2 * (len(CASES) - 1))
 """

@@ -137,7 +137,9 @@ def fault_stages(path: str) -> list[Stage]:
 
 def explorer_stages(path: str) -> list[Stage]:
     is_there = (ROOT / "tests/explore/Makefile").exists()
-    return [Stage("explore", words_of(path))] if is_there else []
+    stem, close = words_of(path)
+    words = ("give-way", stem, close) if "lock" in stem else (stem, close)
+    return [Stage("explore", words)] if is_there else []
 
 
 def litmus_stages(path: str) -> list[Stage]:

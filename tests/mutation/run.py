@@ -167,7 +167,7 @@ class Bench:
 
     def explore(self, build: CoreBuild, words: tuple[str, ...]) -> tuple[str, str] | None:
         """All scenarios that have time, those first that one of the words names."""
-        deadline = time.monotonic() + EXPLORE_ALL_S
+        found: list[tuple[str, Path, list[str]]] = []
         for runtime, options in (("none", []), ("gil", ["--gil"])):
             folder = build.folder / "explore" / runtime
             make = ["make", "-s", "-C", "tests/explore", f"CSRC={build.folder / 'csrc'}"]
@@ -175,16 +175,19 @@ class Bench:
             status, output = run_limited(make, EXPLORE_LIMIT_S)
             if status != 0:
                 return f"explorer: {output[-300:]}", how(status)
-            program = str(folder / "explore")
-            lines = run_limited([program, "--list"], EXPLORE_LIMIT_S)[1].splitlines()
+            program = folder / "explore"
+            lines = run_limited([str(program), "--list"], EXPLORE_LIMIT_S)[1].splitlines()
             listed = [line.split("\t")[:2] for line in lines]
-            names = [name for name, takes in listed if takes in ("both", runtime)]
-            for name in sorted(names, key=lambda name: [word not in name for word in words]):
-                if time.monotonic() > deadline:
-                    return None
-                status, _ = run_limited([program, name, *options], EXPLORE_LIMIT_S)
-                if status not in {0, 124}:
-                    return " ".join(["explorer", name, *options]), how(status)
+            found += [
+                (name, program, options) for name, takes in listed if takes in ("both", runtime)
+            ]
+        deadline = time.monotonic() + EXPLORE_ALL_S
+        for name, program, options in sorted(found, key=lambda f: [w not in f[0] for w in words]):
+            if time.monotonic() > deadline:
+                return None
+            status, _ = run_limited([str(program), name, *options], EXPLORE_LIMIT_S)
+            if status not in {0, 124}:
+                return " ".join(["explorer", name, *options]), how(status)
         return None
 
     def litmus(self, build: CoreBuild) -> tuple[str, str] | None:
