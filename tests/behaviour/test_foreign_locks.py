@@ -262,6 +262,41 @@ def test_a_method_raises_and_another_thread_takes_the_lock(name: str) -> None:
     check_works(cond)
 
 
+def test_the_newest_thread_raises_and_an_older_one_takes_the_lock() -> None:
+    """The same: whoever looks for other threads finds those, too, that were there before it."""
+    lock = Bare()
+    cond = pyfastlock.Condition(lock)
+    may_take, taken, is_back = threading.Event(), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        assert may_take.wait(DEADLINE)
+        assert lock.inner.acquire(timeout=DEADLINE)
+        taken.set()
+        time.sleep(3 * SETTLE)
+        assert not is_back.is_set()
+        lock.inner.release()
+
+    def let_in() -> None:
+        may_take.set()
+        assert taken.wait(DEADLINE)
+
+    def body() -> None:
+        cond.acquire()
+        lock.arm("acquire", "before")
+        with pytest.raises(Interrupt):
+            try:
+                cond.wait(SOON)
+            finally:
+                is_back.set()
+        cond.release()
+
+    lock.in_fault = let_in
+    holder = start(hold)
+    start(body).join()
+    holder.join()
+    check_works(cond)
+
+
 def test_only_time_tells_who_holds_the_lock() -> None:
     """It has no owner, and there are other threads: when it has been held for seconds, it is held
     by the wait, which has taken it and raised."""

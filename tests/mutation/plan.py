@@ -40,7 +40,7 @@ WORDS = {
     "kind": ["patch_kinds", "patch", "patch_neighbours", "introspection"],
     "lock": ["lock", "rlock", "locks_conditions", "defects", "introspection", "creation"],
     "args": ["locks_conditions", "events_semaphores_barriers", "lock", "rlock", "condition"],
-    "block": ["locks_conditions", "condition_foreign", "shutdown", "threads", "thrown"],
+    "block": ["locks_conditions", "condition_foreign", "foreign_locks", "threads", "thrown"],
     "bound": ["bound_methods", "lock", "rlock", "locks_conditions", "subinterpreters"],
     "method": ["methods", "bound_methods", "creation", "locks_conditions", "condition"],
     "types": ["creation", "introspection", "lock", "rlock", "condition"],
