@@ -611,3 +611,18 @@ def test_the_types_end_with_their_module():
             assert left() <= before
         """
     )
+
+
+def test_many_at_once_leave_no_memory_behind() -> None:
+    lock = pyfastlock.Lock()
+
+    def many() -> None:
+        kept = [lock.__enter__ for _ in range(1000)]
+        assert len(set(map(id, kept))) == 1000
+
+    many()
+    gc.collect()
+    before = sys.getallocatedblocks()
+    many()
+    gc.collect()
+    assert sys.getallocatedblocks() - before < 500

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import re
 import signal
@@ -259,6 +260,24 @@ def test_the_descriptor_may_be_0(file: TextIO) -> None:
         cancel_dump_locks_later()
         os.dup2(kept, 0)
         os.close(kept)
+
+
+def test_what_the_methods_of_the_file_return_is_not_kept(file: TextIO) -> None:
+    class Flushed:
+        pass
+
+    class File:
+        fileno = file.fileno
+
+        def flush(self) -> Flushed:
+            flushed = Flushed()
+            kept.append(weakref.ref(flushed))
+            return flushed
+
+    kept: list[Any] = []
+    dump_locks(File())
+    gc.collect()
+    assert [ref() for ref in kept] == [None]
 
 
 class BadFile:
