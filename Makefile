@@ -9,7 +9,8 @@ PACKAGES ?=
 HERD ?=
 OPERATIONS ?= 100000000
 # What test-busy runs: our side of what depends on how threads run.
-QUICK := tests/behaviour tests/concurrency tests/signals tests/fork tests/lifetime -k "not stdlib and not test_main"
+QUICK := tests/behaviour tests/concurrency tests/signals tests/fork tests/lifetime \
+	-k "not [stdlib and not -stdlib and not test_main"
 
 # What `make coverage` runs on the interpreter, and on others for the lines that only they need.
 ALSO ?= python3.11 python3.13t python3.15
