@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "core/lot/parking_lot.h"
+#include "core/lot/spin.h"
 #include "core/thread.h"
 #include "platform/clock.h"
 
@@ -467,6 +468,7 @@ fl_barrier_wait(fl_barrier *barrier, int64_t timeout_ns, fl_barrier_action actio
     if (waiter == NULL) {
         return FL_BARRIER_NO_MEMORY;
     }
+    waiter->is_patient = !fl_spin_fits(barrier->parties);
     waiter->is_woken_with_all = true; /* B2; and it keeps its place: B6 */
     waiter->kind = FL_FOR_BARRIER;
     waiter->deadline_ns = fl_deadline_after_ns(timeout_ns);

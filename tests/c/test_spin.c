@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "check.h"
+#include "core/barrier.h"
 #include "core/fork.h"
 #include "core/lot/bucket.h"
 #include "core/lot/parking_lot.h"
@@ -131,6 +132,27 @@ test_switched_off_by_the_environment(void)
     CHECK(failures_of(&history) > 0);
     CHECK_EQUAL(unsetenv("PYFASTLOCK_SPIN"), 0);
     fl_spin_init();
+}
+
+/* How many spins in vain a wait at a barrier is, which nobody else comes to. */
+static uint32_t
+failures_at_barrier_of(uint64_t parties)
+{
+    static const fl_barrier_action no_action;
+    fl_barrier barrier;
+    uint64_t index;
+    fl_barrier_init(&barrier, parties);
+    fl_bucket *bucket = fl_bucket_of(&barrier);
+    fl_store_relaxed_u32(&bucket->history, 0);
+    CHECK_EQUAL(fl_barrier_wait(&barrier, 5 * NS_PER_MS, no_action, &index, NULL), FL_BARRIER_BROKEN);
+    return failures_of(&bucket->history);
+}
+
+static void
+test_no_spin_for_more_threads_than_can_run(void)
+{
+    CHECK(failures_at_barrier_of(fl_cpu_count()) > 0);
+    CHECK_EQUAL(failures_at_barrier_of(fl_cpu_count() + 1), 0);
 }
 
 #if defined(__linux__)
@@ -597,6 +619,7 @@ main(void)
         RUN(test_history_makes_spins_rare);
         RUN(test_no_spin_near_the_deadline);
         RUN(test_a_bucket_is_waited_for_where_nobody_spins);
+        RUN(test_no_spin_for_more_threads_than_can_run);
         RUN(test_switched_off);
         RUN(test_switched_off_by_the_environment);
         RUN(test_no_spin_on_one_processor);

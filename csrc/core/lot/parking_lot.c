@@ -175,7 +175,7 @@ history_of(fl_waiter *waiter)
 static fl_wait_result
 sleep_detached(fl_waiter *waiter, int64_t *deadline_ns, bool interruptible, const fl_lot_goal *goal)
 {
-    if ((waiter->is_first || waiter->is_woken_with_all) && !waiter->was_interrupted) {
+    if ((waiter->is_first || waiter->is_woken_with_all) && !waiter->was_interrupted && !waiter->is_patient) {
         fl_spin_for_wake(&waiter->parker, history_of(waiter), *deadline_ns);
     }
     if (goal && goal->look && !fl_parker_is_woken(&waiter->parker) && goal->look(goal->ctx)) {

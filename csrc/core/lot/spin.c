@@ -60,6 +60,12 @@ fl_spin_is_possible(void)
     return fl_load_relaxed_u32(&enabled) && !has_one_processor();
 }
 
+bool
+fl_spin_fits(uint64_t threads)
+{
+    return fl_spin_is_possible() && threads <= own_processors;
+}
+
 /* Counts the calling thread as a spinner.  False where it may not be one. */
 static bool
 begin_spinning(void)

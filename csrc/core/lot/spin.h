@@ -19,6 +19,7 @@
  * A spin does not begin where it cannot pay:
  *   - the thread may run on one processor only;
  *   - as many threads spin already as there are processors;
+ *   - more threads have to arrive at its barrier than there are processors, which need them;
  *   - the deadline is near;
  *   - it did not pay lately in this bucket, or after this waker (fl_spin_history), apart from a trial now and then;
  *   - it is switched off, as PYFASTLOCK_SPIN=0 in the environment does.
@@ -88,6 +89,9 @@ void fl_spin_for_runtime(uint64_t serial);
 
 /* Whether the calling thread may spin at all: it has more than one processor, and spinning is not switched off. */
 bool fl_spin_is_possible(void);
+
+/* Whether so many threads can run at once on the processors of the calling thread, and spinning is not switched off. */
+bool fl_spin_fits(uint64_t threads);
 
 /* Spins for `ns` whatever happens, without a second phase.  Called detached.  Returns false at once where enough
  * threads spin already.  Does not block. */

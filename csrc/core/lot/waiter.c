@@ -28,6 +28,7 @@ fl_waiter_init(fl_waiter *waiter, bool keeps_place)
     waiter->is_woken_with_all = false;
     waiter->wants_no_lock = false;
     waiter->was_interrupted = false;
+    waiter->is_patient = false;
     waiter->place = 0;
     waiter->waker = 0;
     waiter->owed = NULL;
