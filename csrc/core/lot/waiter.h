@@ -71,7 +71,7 @@ struct fl_waiter {
     bool is_first;          /* it was the first for its key when it was queued */
     bool was_interrupted;   /* its wait takes long, so it does not spin again */
     bool is_woken_with_all; /* all that wait for its key are unparked in one step, so it may spin without being first */
-    bool is_patient;        /* more threads than there are processors have to run before it is woken: it does not spin */
+    bool is_patient;        /* more threads have to run before it is woken than there are processors: no spin */
     bool keeps_place;       /* it stays queued while an interruption is dealt with (L5) */
     bool resigned;          /* its deadlock has been told, and the wait goes on: core/deadlock.h, D9 */
     bool may_fail;          /* its thread can do without what it waits for: a deadlock ends the wait */
