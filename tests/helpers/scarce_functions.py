@@ -375,6 +375,8 @@ class Files:
 
 
 def dumps() -> dict[str, Case]:
+    # A script gets what its parent ignores, and a test may have left this signal so.
+    signal.signal(SIGNAL, signal.SIG_DFL)
     later, register = (pyfastlock.dump_locks_later, LONG, False), (pyfastlock.register, SIGNAL)
     sooner = (pyfastlock.dump_locks_later, LONG + 0.5, True)
     never = (pyfastlock.dump_locks_later, 1e300, True)
