@@ -473,21 +473,23 @@ def test_a_block_that_another_thread_may_end(
     check_free(lock)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_a_block_is_frozen_that_another_thread_may_end() -> None:
     """The collector does not look at frozen objects, so who refers to a lock is not known."""
-    lock = pyfastlock.Lock()
-    begun: list[Callable[[], object]] = []
-    start(lambda: begun.append(begin_generator(lock))).join()
-    gc.freeze()
-    try:
+
+    def child() -> None:  # what is frozen can only be unfrozen all at once
+        lock = pyfastlock.Lock()
+        begun: list[Callable[[], object]] = []
+        start(lambda: begun.append(begin_generator(lock))).join()
+        gc.freeze()
         thread = start(lock.acquire)
         suspicion(lock)
         begun[0]()
         thread.join()
-    finally:
-        gc.unfreeze()
-    lock.release()
-    check_free(lock)
+        lock.release()
+        check_free(lock)
+
+    in_child(child)
 
 
 # ---- what is seen ----
