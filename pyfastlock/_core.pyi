@@ -25,6 +25,10 @@ class _HasFileno(Protocol):
 
 _File: TypeAlias = int | _HasFileno | None
 
+_Place: TypeAlias = tuple[str, int, str] | None
+_Call: TypeAlias = tuple[_Place, _Place, int, float, float]
+_Recorded: TypeAlias = tuple[list[tuple[int, int, str, str, str | None, _Place, list[_Call]]], int]
+
 def get_ident() -> int: ...
 def dump_locks(file: _File = None) -> None:
     """Write who waits for which object of pyfastlock, and the deadlocks.
@@ -105,22 +109,7 @@ def _set_deadlocks(mode: str, /) -> None:
 def _name(primitive: object, /) -> str | None:
     """Return the name that set_name() gave to the object, or None.  Runs no Python code."""
 
-def _read_contention() -> tuple[
-    list[
-        tuple[
-            int,
-            int,
-            str,
-            str,
-            str | None,
-            tuple[str, int, str] | None,
-            list[
-                tuple[tuple[str, int, str] | None, tuple[str, int, str] | None, int, float, float]
-            ],
-        ]
-    ],
-    int,
-]:
+def _read_contention() -> _Recorded:
     """Return what pyfastlock._contention makes a report of.
     Raises RuntimeError where recording is off.
     """
@@ -138,22 +127,7 @@ def _set_patched(patched: object, /) -> None:
 def _start_contention() -> None:
     """Start recording.  Raises RuntimeError where it is on."""
 
-def _stop_contention() -> tuple[
-    list[
-        tuple[
-            int,
-            int,
-            str,
-            str,
-            str | None,
-            tuple[str, int, str] | None,
-            list[
-                tuple[tuple[str, int, str] | None, tuple[str, int, str] | None, int, float, float]
-            ],
-        ]
-    ],
-    int,
-]:
+def _stop_contention() -> _Recorded:
     """Stop recording, and return what _read_contention() does.  Where there is no memory for
     that, recording is off, and the next call returns it.
     Raises RuntimeError where recording is off.
