@@ -381,20 +381,28 @@ def hung() -> Iterator[list[subprocess.Popen[str]]]:
         process.communicate()
 
 
-def hang(hung: list[subprocess.Popen[str]], body: str) -> int:
-    """Start a program whose main thread hangs in `body`; its pid."""
+def hang(hung: list[subprocess.Popen[str]], held: str) -> int:
+    """Start a program whose main thread holds such a lock and acquires it again; its pid.
+
+    A SIGUSR2 is harmless as soon as the pid is returned.
+    """
     source = (
-        "import _thread, pyfastlock, threading, time\nlock = pyfastlock.Lock()\nlock.acquire()\n"
+        "import _thread, pyfastlock, signal\n"
+        "signal.signal(signal.SIGUSR2, lambda *_: None)\n"
+        f"lock = {held}\n"
+        "lock.acquire()\n"
+        "print(flush=True)\n"
+        "lock.acquire()\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-P", "-c", f"{source}print(flush=True)\n{body}"],
+        [sys.executable, "-P", "-c", source],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     hung.append(process)
     assert process.stdout is not None
-    process.stdout.readline()
+    assert process.stdout.readline() == "\n"
     return process.pid
 
 
@@ -404,7 +412,7 @@ def forbidden(told: str) -> bool:
 
 @asks
 def test_dump_of_a_program_that_hangs_in_a_lock_of_ours(hung: list[subprocess.Popen[str]]) -> None:
-    pid = hang(hung, "lock.acquire()")
+    pid = hang(hung, "pyfastlock.Lock()")
     told = run("-m", "pyfastlock", "dump", str(pid))
     if forbidden(told.stderr):
         pytest.skip("ptrace is not permitted here")
@@ -429,14 +437,7 @@ def test_a_program_that_hangs_elsewhere_does_not_answer(
     from pyfastlock import _remote
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    body = """
-import signal
-signal.signal(signal.SIGUSR2, lambda *_: None)
-lock = _thread.allocate_lock()
-lock.acquire()
-lock.acquire()
-"""
-    pid = hang(hung, body)
+    pid = hang(hung, "_thread.allocate_lock()")
     status = _remote.dump(pid, 0.1)
     told = capsys.readouterr()
     if forbidden(told.err):
