@@ -99,6 +99,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 left_out_key = pytest.StashKey[int]()
 
+WITHOUT_STDLIB = (
+    "it has races of its own without the GIL"
+    if support.FREE_THREADED
+    else "ordinary builds run it, in a third of the time"
+    if support.DEBUG_BUILD
+    else ""
+)
+"""Why the tests over `threading` are left out, as they would show nothing; empty where they run."""
+
 
 def on_stdlib(item: pytest.Item) -> bool:
     """Whether `item` is a test over the `threading` side of `impl`."""
@@ -107,8 +116,7 @@ def on_stdlib(item: pytest.Item) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    # threading has races of its own without the GIL: there its side would show nothing.
-    if config.getoption("--refleaks") or support.FREE_THREADED:
+    if WITHOUT_STDLIB:
         stdlib = [item for item in items if on_stdlib(item)]
         config.hook.pytest_deselected(items=stdlib)
         items[:] = [item for item in items if not on_stdlib(item)]
@@ -183,10 +191,8 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     left_out = config.stash.get(left_out_key, 0)
-    if left_out and support.FREE_THREADED:
-        terminalreporter.write_line(
-            f"SKIPPED [{left_out}] threading's side: it has races of its own without the GIL"
-        )
+    if left_out:
+        terminalreporter.write_line(f"SKIPPED [{left_out}] threading's side: {WITHOUT_STDLIB}")
     for report in terminalreporter.stats.get("skipped", []):
         # Only a skip of the whole file has the file's own node id.
         if report.nodeid.endswith("test_stdlib_suite.py"):

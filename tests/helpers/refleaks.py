@@ -38,6 +38,10 @@ ELSEWHERE = {
 }
 """The files that are left out, and the folder: what hypothesis remembers grows."""
 
+QUICK = 2
+"""How many repetitions come first in which nothing is collected: it takes longer than most tests,
+and in most of them the total is the same to the last reference."""
+
 REPEATS = 20
 """How many repetitions decide otherwise."""
 
@@ -58,12 +62,17 @@ def count_processes(event: str, args: tuple[Any, ...]) -> None:
         counts["processes"] += 1
 
 
-def settle(threads: int) -> None:
-    """Wait until no more than `threads` threads run (join() returns a moment earlier), and let
-    go of what is only cached, where the cache would keep on changing."""
+def wait_for_threads(threads: int) -> None:
+    """Wait until no more than `threads` threads run: join() returns a moment earlier."""
     deadline = time.monotonic() + 2.0
     while _thread._count() > threads and time.monotonic() < deadline:
         time.sleep(0.001)
+
+
+def settle(threads: int) -> None:
+    """Wait for threads, and let go of what is only cached, where the cache would keep on
+    changing."""
+    wait_for_threads(threads)
     re.purge()  # an expression with an address in it may be a new one each time
     # The cache of methods keeps the names that it was asked for.
     clear_caches()
@@ -125,6 +134,14 @@ def leaks(item: pytest.Item, nextitem: pytest.Item | None, threads: int) -> list
 
     One repetition that fails ends it: chance is not what is looked for here.
     """
+    wait_for_threads(threads)
+    for _ in range(QUICK):
+        before = sys.gettotalrefcount()  # type: ignore[attr-defined]
+        if not passed(run(item, nextitem)):
+            return []
+        wait_for_threads(threads)
+        if sys.gettotalrefcount() == before:  # type: ignore[attr-defined]
+            return []
     deltas = [0] * REPEATS
     flat = 0
     settle(threads)
