@@ -133,7 +133,13 @@ def test_every_suppression_has_a_reason() -> None:
         assert paragraph.startswith("# "), paragraph
 
 
-LEAVES = {"free_threadstate", "intern_common", "_Py_TryIncrefCompare", "_Py_TryXGetRef"}
+LEAVES = {
+    "_Py_DumpTracebackThreads",
+    "free_threadstate",
+    "intern_common",
+    "_Py_TryIncrefCompare",
+    "_Py_TryXGetRef",
+}
 """Functions of the interpreter that call nothing of ours, and see nothing of ours but objects whose
 count of references they change."""
 
