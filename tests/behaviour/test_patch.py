@@ -243,8 +243,10 @@ def test_signals_at_any_moment() -> None:
             global switched
             with impl.patched():
                 switched += 1
+            # From here: where a handler takes longer than this the next one would interrupt it, for ever.
+            signal.setitimer(signal.ITIMER_REAL, 0.0005)
         signal.signal(signal.SIGALRM, handler)
-        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+        signal.setitimer(signal.ITIMER_REAL, 0.0005)
         end = time.monotonic() + 10
         while switched < 100 and time.monotonic() < end:
             impl.patch()
@@ -253,7 +255,7 @@ def test_signals_at_any_moment() -> None:
                 assert threading.Lock is impl.Lock
             impl.unpatch()
             assert threading.Lock is stdlib
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
         assert switched
         assert threading.Lock is stdlib
         """
