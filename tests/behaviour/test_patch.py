@@ -243,7 +243,7 @@ def test_signals_at_any_moment() -> None:
             global switched
             with impl.patched():
                 switched += 1
-            # From here: where a handler takes longer than this the next one would interrupt it, for ever.
+            # Here, at its end: a slow handler would be interrupted by the next one, for ever.
             signal.setitimer(signal.ITIMER_REAL, 0.0005)
         signal.signal(signal.SIGALRM, handler)
         signal.setitimer(signal.ITIMER_REAL, 0.0005)
